@@ -1,0 +1,61 @@
+"""The ASGI application: routes and error answers. Wiring only."""
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ranvier_apiserver import problems
+from ranvier_apiserver.errors import InvalidField, RanvierError
+from ranvier_apiserver.problems import Problem
+from ranvier_apiserver.routes import axons, health, internal
+from ranvier_apiserver.routes.context import Context
+from ranvier_apiserver.routes.publish import Publish
+from ranvier_apiserver.routes.subscribe import Subscribe
+
+log = logging.getLogger(__name__)
+
+
+def create_app(context: Context) -> FastAPI:
+    app = FastAPI(
+        title="Ranvier", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    app.state.context = context
+    # The hot routes come first: routes are tried in order.
+    app.router.routes.append(Route(Publish.path, Publish(context), methods=["POST"]))
+    app.router.routes.append(Route(Subscribe.path, Subscribe(context), methods=["GET"]))
+    for router in (axons.router, internal.router, health.router):
+        app.include_router(router)
+    app.add_exception_handler(RanvierError, _domain_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected)
+    return app
+
+
+async def _domain_error(_: Request, error: Exception) -> Response:
+    return problems.answer(error)
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    first = error.errors()[0] if isinstance(error, RequestValidationError) else {}
+    where = ".".join(str(part) for part in first.get("loc", ()))
+    return problems.answer(InvalidField(f"{where}: {first.get('msg', 'not valid')}."))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    what = f"{request.method} {request.url.path}"
+    if status == 404:
+        return problems.respond(Problem(404, "not_found"), f"There is no route {what}.")
+    if status == 405:
+        return problems.respond(Problem(405, "method_not_allowed"), f"{what} is not allowed.")
+    return problems.respond(Problem(status, "http_error"), f"{what} failed.")
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problems.answer(error)

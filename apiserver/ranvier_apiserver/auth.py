@@ -1,0 +1,118 @@
+"""Who is calling, and what that caller may do.
+
+People and their programs hold API keys with scopes. The operator and the brokers hold tokens that
+somebody else vouches for (`identities.py`). Keys are kept as digests only: they are random and
+long, so a plain SHA-256 can not be turned back.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from ranvier_apiserver.errors import BadInput, Forbidden, Unauthenticated
+from ranvier_apiserver.identities import Broker, Identities, Operator
+
+KEY_CHARACTERS_MIN: Final = 16
+"""Shorter keys could be guessed; `openssl rand -hex 32` makes a good one."""
+
+TOKEN_CHARACTERS_MAX: Final = 8192
+"""ServiceAccount tokens have about 1,000 characters."""
+
+HASHED_PREFIX: Final = "sha256:"
+
+
+class Scope(StrEnum):
+    AXONS_READ = "axons:read"
+    AXONS_WRITE = "axons:write"
+    DEVBOXES_READ = "devboxes:read"
+    DEVBOXES_WRITE = "devboxes:write"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A person or program. `key_id` names the key without giving it away."""
+
+    key_id: str
+    scopes: frozenset[Scope]
+
+
+Principal = ApiKey | Operator | Broker
+
+
+class Authenticator:
+    def __init__(self, keys: Mapping[bytes, ApiKey], identities: Identities) -> None:
+        self._keys = keys
+        self._identities = identities
+
+    async def principal(self, scope: Mapping[str, Any]) -> Principal:
+        """The caller of an ASGI request, by its bearer token."""
+        token = _bearer(scope["headers"])
+        digest = hashlib.sha256(token.encode()).digest()
+        for known, key in self._keys.items():
+            if hmac.compare_digest(known, digest):
+                return key
+        if (identity := await self._identities.identify(token)) is not None:
+            return identity
+        raise Unauthenticated("This API key or token is not known here.")
+
+
+def require(principal: Principal, scope: Scope) -> ApiKey:
+    if not isinstance(principal, ApiKey):
+        raise Forbidden("This route takes an API key, not a ServiceAccount's token.")
+    if scope not in principal.scopes:
+        raise Forbidden(f"This API key lacks the scope {scope}.")
+    return principal
+
+
+def require_operator(principal: Principal) -> None:
+    if not isinstance(principal, Operator):
+        raise Forbidden("Only the operator may call this.")
+
+
+def require_broker(principal: Principal, devbox_uid: str) -> None:
+    if not isinstance(principal, Broker) or principal.devbox_uid != devbox_uid:
+        raise Forbidden(f"Only the broker of devbox {devbox_uid!r} may call this.")
+
+
+def read_keys(path: Path) -> dict[bytes, ApiKey]:
+    """Keys from a file: one a line, then optional scopes; `#` begins a comment line.
+
+    A line may hold `sha256:<hex>` in place of the key. Without scopes a key may do everything.
+    """
+    keys = {}
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            digest, key = _parse_key(line)
+        except ValueError as error:
+            raise BadInput(f"{path}, line {number}: {error}") from error
+        keys[digest] = key
+    return keys
+
+
+def _parse_key(line: str) -> tuple[bytes, ApiKey]:
+    text, _, scopes = line.strip().partition(" ")
+    if text.startswith(HASHED_PREFIX):
+        digest = bytes.fromhex(text.removeprefix(HASHED_PREFIX))
+        if len(digest) != hashlib.sha256().digest_size:
+            raise ValueError("a SHA-256 digest has 64 hexadecimal digits")
+    elif len(text) < KEY_CHARACTERS_MIN:
+        raise ValueError(f"an API key has at least {KEY_CHARACTERS_MIN} characters")
+    else:
+        digest = hashlib.sha256(text.encode()).digest()
+    named = frozenset(Scope(word.strip()) for word in scopes.split(",") if word.strip())
+    return digest, ApiKey(digest.hex()[:16], named or frozenset(Scope))
+
+
+def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, token = value.decode("latin-1").partition(" ")
+            if scheme.lower() == "bearer" and 0 < len(token.strip()) <= TOKEN_CHARACTERS_MAX:
+                return token.strip()
+    raise Unauthenticated("Send 'Authorization: Bearer <API key>'.")

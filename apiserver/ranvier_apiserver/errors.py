@@ -1,0 +1,76 @@
+"""What can go wrong, named for whose it is; `problems.py` alone knows the HTTP answers.
+
+Every message is a sentence for the person who sees it, with the next step where there is one.
+"""
+
+
+class RanvierError(Exception):
+    """Base of all errors that reach a caller."""
+
+
+class BadInput(RanvierError):
+    """The caller sent something that can not be read as what the route takes."""
+
+
+class InvalidField(RanvierError):
+    """The body is readable, but a field's value is not allowed."""
+
+
+class PayloadTooLarge(RanvierError):
+    """A body or payload is larger than its limit."""
+
+
+class Unauthenticated(RanvierError):
+    """No token, or one that nobody vouches for."""
+
+
+class Forbidden(RanvierError):
+    """The token is good, but not for this."""
+
+
+class IdentityUnavailable(RanvierError):
+    """Whoever vouches for tokens can not be asked now; try again."""
+
+
+class AxonNotFound(RanvierError):
+    def __init__(self, axon_id: str) -> None:
+        super().__init__(f"There is no axon {axon_id!r}. GET /v1/axons lists them.")
+
+
+class AxonDeleted(RanvierError):
+    def __init__(self, axon_id: str) -> None:
+        super().__init__(f"Axon {axon_id!r} was deleted; its events are gone. Create a new axon.")
+
+
+class AxonFull(RanvierError):
+    """The axon holds as many bytes as an axon may (J8)."""
+
+
+class DevboxNotFound(RanvierError):
+    def __init__(self, uid: str) -> None:
+        super().__init__(f"Devbox {uid!r} is not registered with the journal.")
+
+
+class MountNotFound(RanvierError):
+    def __init__(self, uid: str, index: int) -> None:
+        super().__init__(f"Devbox {uid!r} has no broker mount with index {index}.")
+
+
+class Fenced(RanvierError):
+    """The caller was replaced: its epoch or generation is over. It must stop (T5, W3)."""
+
+
+class RuleBroken(RanvierError):
+    """An append breaks a rule of turns, cursors or batches (T1, T3, T4). Nothing was appended."""
+
+
+class TooBusy(RanvierError):
+    """A bounded queue is full; nothing was taken. The same request may be sent again."""
+
+
+class JournalDamaged(RanvierError):
+    """Bytes on disk are not what was written (J7). Nothing is answered from them."""
+
+
+class JournalFailed(RanvierError):
+    """The journal can not write now; nothing of this request was kept."""

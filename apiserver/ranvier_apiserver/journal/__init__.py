@@ -1,0 +1,1 @@
+"""The journal: what happened, in order, durable. `store.py` is the seam; SQLite is behind it."""

@@ -1,0 +1,205 @@
+"""What the writer can be asked to do to axons and their events. Pure: drafts in, results out.
+
+A command is all or nothing. It knows its weight, so that the queue before the writer is bounded in
+events and bytes, and a command with a request id knows how its first answer is kept (J4).
+"""
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final, Generic, TypeVar
+
+from ranvier.events import NewEvent
+from ranvier.internal import AxonBinding, AxonBindingView, DeletionPolicy
+
+from ranvier_apiserver.errors import AxonFull
+from ranvier_apiserver.journal.base import Draft
+from ranvier_apiserver.journal.store import Published
+from ranvier_apiserver.state import Axon, AxonClaim
+
+AXON_BYTES_MAX: Final = 10 * 1024**3
+"""Payload bytes of one axon (J8, seed 000: "10GB of event data")."""
+
+ANSWERS_KEPT_MS: Final = 24 * 3600 * 1000
+"""A retry comes within minutes; a day leaves room for a client that slept."""
+
+TIDY_ROWS: Final = 500
+"""Rows removed in one step of upkeep: short enough not to be felt by publishers."""
+
+T = TypeVar("T")
+
+
+class Command(ABC, Generic[T]):
+    """One thing to do in one transaction."""
+
+    once: ClassVar[bytes | None] = None
+    events: ClassVar[int] = 1
+    size: ClassVar[int] = 0
+
+    @abstractmethod
+    def run(self, draft: Draft) -> T: ...
+
+    def keep(self, result: T) -> bytes:
+        raise NotImplementedError
+
+    def recall(self, kept: bytes) -> T:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Publish(Command[Published]):
+    axon_id: str
+    event: NewEvent
+    size: int  # type: ignore[misc]
+    once: bytes | None = None  # type: ignore[misc]
+
+    def run(self, draft: Draft) -> Published:
+        axon = draft.live_axon(self.axon_id)
+        if draft.head(self.axon_id).payload_bytes + self.size > AXON_BYTES_MAX:
+            raise AxonFull(f"Axon {self.axon_id!r} holds {AXON_BYTES_MAX} bytes; create a new one.")
+        event = draft.append(axon, self.event)
+        return Published(event.sequence, event.timestamp_ms)
+
+    def keep(self, result: Published) -> bytes:
+        return b"%d %d" % (result.sequence, result.timestamp_ms)
+
+    def recall(self, kept: bytes) -> Published:
+        sequence, timestamp_ms = kept.split()
+        return Published(int(sequence), int(timestamp_ms))
+
+
+@dataclass(frozen=True, slots=True)
+class CreateAxon(Command[Axon]):
+    axon_id: str
+    name: str | None
+    metadata: dict[str, str]
+    once: bytes | None = None  # type: ignore[misc]
+
+    def run(self, draft: Draft) -> Axon:
+        axon = Axon(draft.new_axon_number(), self.axon_id, self.name, self.metadata, draft.now_ms)
+        draft.add_axon(axon)
+        return axon
+
+    def keep(self, result: Axon) -> bytes:
+        answer = [result.number, result.axon_id, result.name, result.metadata, result.created_at_ms]
+        return json.dumps(answer).encode()
+
+    def recall(self, kept: bytes) -> Axon:
+        return Axon(*json.loads(kept))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAxon(Command[Axon]):
+    axon_id: str
+
+    def run(self, draft: Draft) -> Axon:
+        return draft.axon(self.axon_id)
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateAxon(Command[Axon]):
+    """None leaves the metadata as it is, `{}` clears it."""
+
+    axon_id: str
+    metadata: dict[str, str] | None
+
+    def run(self, draft: Draft) -> Axon:
+        axon = draft.live_axon(self.axon_id)
+        if self.metadata is None or self.metadata == axon.metadata:
+            return axon
+        updated = replace(axon, metadata=self.metadata)
+        draft.put_axon(updated)
+        return updated
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAxon(Command[None]):
+    """Marks it; the events follow in small steps. Deleting twice is no error."""
+
+    axon_id: str
+
+    def run(self, draft: Draft) -> None:
+        axon = draft.axon(self.axon_id)
+        if axon.deleted_at_ms is None:
+            draft.put_axon(replace(axon, deleted_at_ms=draft.now_ms))
+
+
+@dataclass(frozen=True, slots=True)
+class BindAxon(Command[AxonBindingView]):
+    """An Axon resource takes hold of an axon, which is made the first time."""
+
+    resource_uid: str
+    binding: AxonBinding
+    new_axon_id: str
+
+    def run(self, draft: Draft) -> AxonBindingView:
+        known = draft.find_claim(self.resource_uid)
+        wanted = self.binding
+        if known is None:
+            CreateAxon(self.new_axon_id, wanted.name, wanted.metadata).run(draft)
+        elif known.metadata != wanted.metadata and draft.is_live(known.axon_id):
+            UpdateAxon(known.axon_id, wanted.metadata).run(draft)
+        claim = AxonClaim(
+            self.resource_uid,
+            known.axon_id if known else self.new_axon_id,
+            wanted.namespace,
+            wanted.name,
+            wanted.metadata,
+            wanted.deletion_policy,
+        )
+        if claim != known:
+            draft.put_claim(self.resource_uid, claim)
+        return _claim_view(draft, claim)
+
+
+@dataclass(frozen=True, slots=True)
+class ListClaims(Command[list[AxonBindingView]]):
+    def run(self, draft: Draft) -> list[AxonBindingView]:
+        return [_claim_view(draft, claim) for claim in draft.all_claims()]
+
+
+@dataclass(frozen=True, slots=True)
+class UnbindAxon(Command[None]):
+    resource_uid: str
+
+    def run(self, draft: Draft) -> None:
+        claim = draft.find_claim(self.resource_uid)
+        if claim is None:
+            return
+        draft.put_claim(self.resource_uid, None)
+        if claim.deletion_policy is DeletionPolicy.DELETE:
+            DeleteAxon(claim.axon_id).run(draft)
+
+
+@dataclass(frozen=True, slots=True)
+class Tidy(Command[None]):
+    """Removes some events of a deleted axon, and some answers that nobody will ask for again."""
+
+    axon_number: int | None
+    old_answers: bool
+
+    def run(self, draft: Draft) -> None:
+        if self.axon_number is not None:
+            statement = (
+                "DELETE FROM event WHERE position IN"
+                " (SELECT position FROM event WHERE axon = ? ORDER BY sequence LIMIT ?)"
+            )
+            draft.upkeep.append((statement, (self.axon_number, TIDY_ROWS)))
+        if self.old_answers:
+            statement = (
+                "DELETE FROM answer WHERE number IN"
+                " (SELECT number FROM answer ORDER BY number LIMIT ?) AND created_at_ms < ?"
+            )
+            draft.upkeep.append((statement, (TIDY_ROWS, draft.now_ms - ANSWERS_KEPT_MS)))
+
+
+def _claim_view(draft: Draft, claim: AxonClaim) -> AxonBindingView:
+    return AxonBindingView(
+        namespace=claim.namespace,
+        name=claim.name,
+        metadata=dict(claim.metadata),
+        deletion_policy=claim.deletion_policy,
+        resource_uid=claim.resource_uid,
+        axon_id=claim.axon_id,
+        head=draft.head(claim.axon_id).sequence,
+    )

@@ -1,0 +1,158 @@
+"""Opens the journal file, or says clearly why not. A damaged or foreign file is never touched.
+
+Order matters: take the lock (one process, one writer), judge the log before SQLite replays it,
+check the file before anything is written, then bring the schema up to date.
+"""
+
+import fcntl
+import os
+import sqlite3
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import IO, Final
+
+from ranvier_apiserver.errors import JournalDamaged, JournalFailed
+from ranvier_apiserver.journal import wal
+
+FILE_NAME: Final = "journal.sqlite3"
+PAGE_BYTES: Final = 8192
+"""Measured: an event of 1 KiB costs 1.6 KiB on disk with these, 5 KiB in a clustered table."""
+
+APPLICATION_ID: Final = 0x52564E52
+"""Marks the file as ours ("RVNR"), so that no other SQLite file is taken for a journal."""
+
+CHECK_BYTES_MAX: Final = 1024**3
+"""Files up to this size are checked whole at start (about a second); larger ones on reading."""
+
+BUSY_MS: Final = 5000
+"""The only other lock holder is our own checkpoint, which takes milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The writer's connection, and the lock that must live as long."""
+
+    path: Path
+    connection: sqlite3.Connection
+    lock: IO[bytes]
+
+    def close(self) -> None:
+        self.connection.close()
+        self.lock.close()
+
+
+def open_journal(folder: Path) -> Opened:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FILE_NAME
+    lock = _lock(folder)
+    try:
+        _judge_log(path)
+        connection = _connect(path)
+        try:
+            _check(path, connection)
+            _migrate(path, connection)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.DatabaseError as error:
+        lock.close()
+        raise _damaged(path, str(error)) from error
+    except BaseException:
+        lock.close()
+        raise
+    _sync_folder(folder)
+    return Opened(path, connection, lock)
+
+
+def read_only(path: Path) -> str:
+    """The URI for a connection that can only read."""
+    return f"{path.resolve().as_uri()}?mode=ro"
+
+
+def checkpoint_connection(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    # A checkpoint must reach the disk before the log is begun anew.
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def _lock(folder: Path) -> IO[bytes]:
+    lock = open(folder / "lock", "ab")  # noqa: SIM115 - lives as long as the journal is open
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise JournalFailed(
+            f"Another process has the journal in {folder} open. One API server per journal."
+        ) from None
+    return lock
+
+
+def _judge_log(path: Path) -> None:
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and wal.judge(log.read_bytes(), PAGE_BYTES).lost_commits:
+        raise _damaged(log, "acknowledged events would be lost in a replay of this log")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    return connection
+
+
+def _check(path: Path, connection: sqlite3.Connection) -> None:
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application_id != APPLICATION_ID and tables:
+        raise JournalFailed(f"{path} is a SQLite file of something else; choose another --data.")
+    if path.stat().st_size <= CHECK_BYTES_MAX:
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise _damaged(path, str(verdict))
+
+
+def _migrate(path: Path, connection: sqlite3.Connection) -> None:
+    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    scripts = _scripts()
+    if version > len(scripts):
+        raise JournalFailed(
+            f"{path} has schema version {version}, this program knows up to {len(scripts)}. "
+            "A newer Ranvier wrote it; start that one."
+        )
+    for number, script in enumerate(scripts[version:], start=version + 1):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {script}\nPRAGMA user_version = {number};"
+            f" PRAGMA application_id = {APPLICATION_ID}; COMMIT;"
+        )
+
+
+def _scripts() -> list[str]:
+    """Schema scripts in order; script n brings version n - 1 to n, and is never changed again."""
+    folder = resources.files("ranvier_apiserver") / "sql"
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    return [file.read_text() for file in files]
+
+
+def _sync_folder(folder: Path) -> None:
+    """The name of a new file is as durable as its content only after this."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _damaged(path: Path, detail: str) -> JournalDamaged:
+    return JournalDamaged(
+        f"{path} is damaged: {detail}. Nothing was changed. Restore it from a backup, or move the "
+        "file away to begin an empty journal."
+    )

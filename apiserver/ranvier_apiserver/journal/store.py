@@ -1,0 +1,134 @@
+"""The seam: everything that the API server asks of a journal, whatever engine stands behind it.
+
+Each changing call is one transaction, serialised with all others, and answers only when it is on
+disk; listeners hear of it after that and never of anything else (J2). Errors are `errors.py`'s.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ranvier.events import AxonEvent, NewEvent, Origin
+from ranvier.internal import (
+    AppendAnswer,
+    AppendRequest,
+    AttachAnswer,
+    AttachRequest,
+    AxonBinding,
+    AxonBindingView,
+    DevboxBinding,
+    DevboxView,
+    SleepAnswer,
+    SleepRequest,
+)
+
+from ranvier_apiserver.state import Axon, Wake
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    sequence: int
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What one commit made visible. `wakes`: devboxes that must run because of it (W1)."""
+
+    events: Sequence[AxonEvent]
+    wakes: Sequence[Wake] = ()
+    deleted_axons: Sequence[str] = ()
+
+
+Listener = Callable[[Committed], None]
+"""Called in the event loop, right after a commit, in commit order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Events after a cursor. `cursor` is where to go on; `at_end` says nothing lies behind it."""
+
+    events: Sequence[AxonEvent]
+    cursor: int
+    at_end: bool
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Events newest first, and the axon's head at that moment."""
+
+    events: Sequence[AxonEvent]
+    head: int
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AxonQuery:
+    """Filters of a list of axons; all must match. `metadata` maps a key to its allowed values."""
+
+    limit: int
+    starting_after: str | None = None
+    axon_id: str | None = None
+    name_prefix: str | None = None
+    search: str | None = None
+    metadata: dict[str, list[str]] = field(default_factory=dict)
+    with_total: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AxonList:
+    axons: Sequence[Axon]
+    has_more: bool
+    total: int | None
+
+
+class Store(Protocol):
+    """`once` is the digest of a request id: a repeat gets the first answer again (J4)."""
+
+    def listen(self, listener: Listener) -> None: ...
+
+    @property
+    def is_healthy(self) -> bool:
+        """False once the store can take no more writes until the process starts anew."""
+        ...
+
+    # --- axons
+    async def create_axon(
+        self, name: str | None, metadata: dict[str, str], once: bytes | None = None
+    ) -> Axon: ...
+    async def axon(self, axon_id: str) -> Axon: ...
+    async def axons(self, query: AxonQuery) -> AxonList: ...
+    async def update_axon(self, axon_id: str, metadata: dict[str, str] | None) -> Axon: ...
+    async def delete_axon(self, axon_id: str) -> None: ...
+
+    # --- events
+    async def publish(
+        self, axon_id: str, event: NewEvent, once: bytes | None = None
+    ) -> Published: ...
+    async def read_after(
+        self, axon_id: str, after: int, limit: int, origins: Collection[Origin] | None = None
+    ) -> Page: ...
+    async def read_before(self, axon_id: str, before: int | None, limit: int) -> History: ...
+
+    # --- what the operator declares and asks
+    async def bind_axon(self, resource_uid: str, binding: AxonBinding) -> AxonBindingView: ...
+    async def axon_bindings(self) -> list[AxonBindingView]: ...
+    async def unbind_axon(self, resource_uid: str) -> None: ...
+    async def bind_devbox(self, uid: str, binding: DevboxBinding) -> DevboxView: ...
+    async def devboxes(self) -> list[DevboxView]: ...
+    async def unbind_devbox(self, uid: str) -> None: ...
+    async def sleep(self, uid: str, request: SleepRequest) -> SleepAnswer: ...
+
+    # --- what brokers do
+    async def attach(self, uid: str, index: int, request: AttachRequest) -> AttachAnswer: ...
+    async def append(self, uid: str, index: int, request: AppendRequest) -> AppendAnswer: ...
+    async def mounted_axons(self, uid: str) -> frozenset[str]: ...
+
+    # --- upkeep
+    async def wakes(self) -> list[Wake]:
+        """Every devbox that an unread event wants awake, whether it was poked or not (W2)."""
+        ...
+
+    async def tidy(self) -> bool:
+        """Do a little upkeep (deleted axons' events, old answers); True when more is left."""
+        ...

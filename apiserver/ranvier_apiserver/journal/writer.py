@@ -1,0 +1,203 @@
+"""The one writer: a thread that commits whatever queued while the last sync ran (group commit).
+
+No timer: a lone publish is written at once, a crowd shares one sync. The queue before it is bounded
+in events and bytes; when it is full the caller hears so at once (J8). Results reach the event loop
+only after COMMIT, once per batch.
+"""
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from ranvier_apiserver.clock import Clock
+from ranvier_apiserver.errors import JournalFailed, RanvierError, TooBusy
+from ranvier_apiserver.journal import persist, views
+from ranvier_apiserver.journal.base import Base, Draft
+from ranvier_apiserver.journal.commands import Command
+from ranvier_apiserver.journal.store import Committed
+from ranvier_apiserver.state import Axon, Wake
+
+BATCH_EVENTS_MAX: Final = 512
+BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
+"""A batch ends here, so that one sync never takes long; larger ones gained nothing (measured)."""
+
+QUEUE_EVENTS_MAX: Final = 8192
+QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024
+"""What may wait for the disk: under a second of work, and a known amount of memory."""
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    command: Command[Any]
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+
+class Writer:
+    """Owns the connection and the base. `submit` in the event loop; the rest is its thread's."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        base: Base,
+        clock: Clock,
+        on_commit: Callable[[Committed], None],
+        on_dirty: Callable[[], None],
+    ) -> None:
+        self._connection = connection
+        self._base = base
+        self._clock = clock
+        self._on_commit = on_commit
+        self._on_dirty = on_dirty
+        self._loop = asyncio.get_running_loop()
+        self._ready = threading.Condition()
+        self._queue: deque[_Job] = deque()
+        self._events = 0
+        self._bytes = 0
+        self._stopping = False
+        self.failure: str | None = None
+        self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
+        self._thread.start()
+
+    async def submit(self, command: Command[T]) -> T:
+        """Queue it and wait for its commit. A caller that goes away does not undo it."""
+        job = _Job(command, self._loop.create_future())
+        with self._ready:
+            if self.failure or self._stopping:
+                raise JournalFailed(self.failure or "The API server is stopping; try again.")
+            if self._queue and (
+                self._events + command.events > QUEUE_EVENTS_MAX
+                or self._bytes + command.size > QUEUE_BYTES_MAX
+            ):
+                raise TooBusy("More events wait for the disk than may wait; send this again soon.")
+            self._queue.append(job)
+            self._events += command.events
+            self._bytes += command.size
+            self._ready.notify()
+        result: T = await job.future
+        return result
+
+    def peek(self, axon_id: str) -> Axon | None:
+        """The axon as last committed, if it is in memory; asks nobody, so a reader never waits."""
+        return self._base.axons.get(axon_id)
+
+    def stop(self) -> None:
+        """Commit what is queued, then end. Blocks; call it off the event loop's hot path."""
+        with self._ready:
+            self._stopping = True
+            self._ready.notify()
+        self._thread.join()
+
+    # --- the writer's thread
+
+    def _run(self) -> None:
+        while batch := self._take():
+            committed = self._work(batch)
+            try:
+                self._loop.call_soon_threadsafe(self._deliver, batch, committed)
+            except RuntimeError:
+                # The loop is gone: nobody waits for these any more, and what is committed stays.
+                return
+
+    def _take(self) -> list[_Job]:
+        """The next batch, at least one job; empty when the writer was stopped."""
+        batch: list[_Job] = []
+        events = size = 0
+        with self._ready:
+            while not self._queue and not self._stopping:
+                self._ready.wait()
+            while self._queue:
+                command = self._queue[0].command
+                events += command.events
+                size += command.size
+                if batch and (events > BATCH_EVENTS_MAX or size > BATCH_BYTES_MAX):
+                    break
+                batch.append(self._queue.popleft())
+                self._events -= command.events
+                self._bytes -= command.size
+        return batch
+
+    def _work(self, batch: list[_Job]) -> Committed | None:
+        """Run every job on one draft and commit it. Only a failed commit fails them all."""
+        try:
+            if self.failure is not None:
+                raise JournalFailed(self.failure)
+            draft = Draft(self._base, self._clock())
+            self._run_jobs(batch, draft)
+            if draft.is_empty:
+                return None
+            persist.commit(self._connection, draft)
+            committed = Committed(
+                [event for _, event, _ in draft.events],
+                self._wakes(draft),
+                [a.axon_id for a in draft.axons.values() if a.deleted_at_ms is not None],
+            )
+            draft.become_base()
+        except Exception as error:
+            self._fail(batch, error)
+            return None
+        self._on_dirty()
+        return committed
+
+    def _run_jobs(self, batch: list[_Job], draft: Draft) -> None:
+        digests = [job.command.once for job in batch if job.command.once is not None]
+        known = persist.known_answers(self._connection, digests)
+        for job in batch:
+            mark, once = draft.mark(), job.command.once
+            try:
+                kept = None if once is None else draft.answers.get(once) or known.get(once)
+                if kept is not None:
+                    job.result = job.command.recall(kept)
+                    continue
+                job.result = job.command.run(draft)
+                if once is not None:
+                    draft.keep_answer(once, job.command.keep(job.result))
+            except Exception as error:
+                draft.undo_to(mark)
+                if not isinstance(error, RanvierError):
+                    log.exception("command failed: %s", type(job.command).__name__)
+                job.error = error
+
+    def _wakes(self, draft: Draft) -> list[Wake]:
+        """Devboxes that an event of this commit wants awake."""
+        inbound = {event.axon_id for _, event, _ in draft.events if event.is_inbound}
+        uids = {uid for axon_id in inbound for uid in self._base.mounted.get(axon_id, ())}
+        uids.update(uid for uid, devbox in draft.devboxes.items() if devbox is not None)
+        found = (
+            views.wake_of(draft, draft.devbox(uid))
+            for uid in sorted(uids)
+            if draft.find_devbox(uid)
+        )
+        return [wake for wake in found if wake is not None]
+
+    def _fail(self, batch: list[_Job], error: Exception) -> None:
+        log.error("commit failed: %s", error)
+        name = getattr(error, "sqlite_errorname", "")
+        if self.failure is None and name not in ("SQLITE_FULL", "SQLITE_BUSY"):
+            # After a failed sync nobody knows what the disk holds: a fresh start reads it anew.
+            self.failure = f"The journal stopped after a disk error: {error}. It must be restarted."
+        for job in batch:
+            job.error = JournalFailed(f"The journal could not write: {error}.")
+
+    # --- the event loop
+
+    def _deliver(self, batch: list[_Job], committed: Committed | None) -> None:
+        """Answers and subscribers, after the commit. Subscribers first: neither waits on it."""
+        if committed is not None:
+            self._on_commit(committed)
+        for job in batch:
+            if job.future.done():
+                continue
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.result)

@@ -1,0 +1,1 @@
+"""Routes: parse, one call, view. Nothing is decided here."""

@@ -1,0 +1,107 @@
+"""Runloop's axon API, but for its two hot routes (`publish.py`, `subscribe.py`)."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from ranvier_apiserver import auth, frames
+from ranvier_apiserver.auth import Scope
+from ranvier_apiserver.routes import queries
+from ranvier_apiserver.routes.context import Caller, TheStore, body_of, once_of
+from ranvier_apiserver.state import Axon
+
+router = APIRouter(prefix="/v1/axons")
+
+Metadata = Annotated[dict[Annotated[str, Field(max_length=256)], str], Field(max_length=256)]
+
+
+class CreateAxon(BaseModel):
+    """POST /v1/axons; every field may be left out."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str | None = Field(default=None, max_length=1024)
+    metadata: Metadata | None = None
+
+
+class UpdateAxon(BaseModel):
+    """POST /v1/axons/{id}; metadata left out stays as it is, `{}` clears it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    metadata: Metadata | None = None
+
+
+@router.post("")
+async def create(
+    request: Request,
+    caller: Caller,
+    store: TheStore,
+    body: Annotated[CreateAxon, Depends(body_of(CreateAxon))],
+) -> dict[str, Any]:
+    key = auth.require(caller, Scope.AXONS_WRITE)
+    once = once_of(request.scope, key)
+    return view(await store.create_axon(body.name, body.metadata or {}, once))
+
+
+@router.get("")
+async def list_axons(request: Request, caller: Caller, store: TheStore) -> dict[str, Any]:
+    auth.require(caller, Scope.AXONS_READ)
+    params = request.query_params
+    found = await store.axons(queries.axons(params, params.multi_items()))
+    answer: dict[str, Any] = {"axons": [view(a) for a in found.axons], "has_more": found.has_more}
+    if found.total is not None:
+        answer["total_count"] = found.total
+    return answer
+
+
+@router.get("/{axon_id}")
+async def retrieve(axon_id: str, caller: Caller, store: TheStore) -> dict[str, Any]:
+    auth.require(caller, Scope.AXONS_READ)
+    return view(await store.axon(axon_id))
+
+
+@router.post("/{axon_id}")
+async def update(
+    axon_id: str,
+    caller: Caller,
+    store: TheStore,
+    body: Annotated[UpdateAxon, Depends(body_of(UpdateAxon))],
+) -> dict[str, Any]:
+    auth.require(caller, Scope.AXONS_WRITE)
+    return view(await store.update_axon(axon_id, body.metadata))
+
+
+@router.delete("/{axon_id}")
+async def delete(axon_id: str, caller: Caller, store: TheStore) -> dict[str, Any]:
+    auth.require(caller, Scope.AXONS_WRITE)
+    await store.delete_axon(axon_id)
+    return {}
+
+
+@router.get("/{axon_id}/events")
+async def events(request: Request, axon_id: str, caller: Caller, store: TheStore) -> dict[str, Any]:
+    """Newest first; `starting_after` is a sequence and means older than it."""
+    auth.require(caller, Scope.AXONS_READ)
+    params = request.query_params
+    before = queries.sequence(params, "starting_after")
+    found = await store.read_before(axon_id, before, queries.limit(params))
+    answer: dict[str, Any] = {
+        "events": [frames.view(event) for event in found.events],
+        "has_more": found.has_more,
+    }
+    if queries.with_total(params):
+        answer["total_count"] = found.head
+    return answer
+
+
+def view(axon: Axon) -> dict[str, Any]:
+    """An axon as the published clients name its fields."""
+    return {
+        "id": axon.axon_id,
+        "name": axon.name,
+        "metadata": dict(axon.metadata),
+        "created_at_ms": axon.created_at_ms,
+        "deleted_at_ms": axon.deleted_at_ms,
+    }

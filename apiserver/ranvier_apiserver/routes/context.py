@@ -1,0 +1,74 @@
+"""What every route needs, in one value, and how a FastAPI route gets at it."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, TypeVar
+
+from fastapi import Depends, Request
+from pydantic import BaseModel
+
+from ranvier_apiserver import auth, bodies
+from ranvier_apiserver.auth import ApiKey, Authenticator, Principal
+from ranvier_apiserver.errors import BadInput
+from ranvier_apiserver.journal.store import Store
+from ranvier_apiserver.tail import Tails
+from ranvier_apiserver.waker import Waker
+
+REQUEST_ID_CHARACTERS_MAX: Final = 256
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    store: Store
+    tails: Tails
+    waker: Waker
+    authenticator: Authenticator
+
+
+def context_of(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+async def _principal(request: Request) -> Principal:
+    return await context_of(request).authenticator.principal(request.scope)
+
+
+async def _store(request: Request) -> Store:
+    return context_of(request).store
+
+
+Caller = Annotated[Principal, Depends(_principal)]
+TheStore = Annotated[Store, Depends(_store)]
+
+
+async def _operator(caller: Caller) -> None:
+    auth.require_operator(caller)
+
+
+OperatorOnly = Depends(_operator)
+
+
+def body_of(
+    model: type[Model], limit: int = bodies.BODY_BYTES_MAX
+) -> Callable[[Request], Awaitable[Model]]:
+    """A dependency that reads the body within its limit."""
+
+    async def read(request: Request) -> Model:
+        return bodies.parse(model, await bodies.read(request.scope, request.receive, limit))
+
+    return read
+
+
+def once_of(scope: Mapping[str, Any], key: ApiKey) -> bytes | None:
+    """The digest that makes a retry of this request known: key, route and `x-request-id` (J4)."""
+    request_id = next((v for k, v in scope["headers"] if k == b"x-request-id"), b"")
+    if not request_id:
+        return None
+    if len(request_id) > REQUEST_ID_CHARACTERS_MAX:
+        raise BadInput(f"x-request-id has at most {REQUEST_ID_CHARACTERS_MAX} characters.")
+    parts = [key.key_id.encode(), scope["method"].encode(), scope["path"].encode(), request_id]
+    return hashlib.blake2b(b"\0".join(parts), digest_size=16).digest()

@@ -1,0 +1,24 @@
+"""Is the process alive, and is it ready? For kubelet, without a token and without the disk."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse
+
+from ranvier_apiserver.routes.context import context_of
+
+router = APIRouter()
+
+
+@router.get("/healthz")
+async def healthz(request: Request) -> JSONResponse:
+    """Not healthy once the journal can not write any more: only a restart helps."""
+    return _answer(journal=context_of(request).store.is_healthy)
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> JSONResponse:
+    context = context_of(request)
+    return _answer(journal=context.store.is_healthy, waker=context.waker.is_alive)
+
+
+def _answer(**checks: bool) -> JSONResponse:
+    return JSONResponse(checks, 200 if all(checks.values()) else 503)

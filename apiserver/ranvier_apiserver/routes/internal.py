@@ -1,0 +1,102 @@
+"""What operator and brokers say to the journal. ARCHITECTURE.md, "Internal API", has the table."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from ranvier.events import PAYLOAD_BYTES_MAX
+from ranvier.internal import (
+    AppendAnswer,
+    AppendRequest,
+    AttachAnswer,
+    AttachRequest,
+    AxonBinding,
+    AxonBindings,
+    AxonBindingView,
+    DevboxBinding,
+    DevboxView,
+    DevboxViews,
+    SleepAnswer,
+    SleepRequest,
+)
+
+from ranvier_apiserver import auth, bodies
+from ranvier_apiserver.errors import PayloadTooLarge
+from ranvier_apiserver.routes.context import Caller, OperatorOnly, TheStore, body_of
+
+router = APIRouter(prefix="/internal/v1")
+
+
+@router.put("/axons/{resource_uid}", dependencies=[OperatorOnly])
+async def bind_axon(
+    resource_uid: str,
+    store: TheStore,
+    body: Annotated[AxonBinding, Depends(body_of(AxonBinding))],
+) -> AxonBindingView:
+    return await store.bind_axon(resource_uid, body)
+
+
+@router.get("/axons", dependencies=[OperatorOnly])
+async def axon_bindings(store: TheStore) -> AxonBindings:
+    return AxonBindings(axons=await store.axon_bindings())
+
+
+@router.delete("/axons/{resource_uid}", dependencies=[OperatorOnly])
+async def unbind_axon(resource_uid: str, store: TheStore) -> dict[str, str]:
+    await store.unbind_axon(resource_uid)
+    return {}
+
+
+@router.put("/devboxes/{uid}", dependencies=[OperatorOnly])
+async def bind_devbox(
+    uid: str,
+    store: TheStore,
+    body: Annotated[DevboxBinding, Depends(body_of(DevboxBinding))],
+) -> DevboxView:
+    return await store.bind_devbox(uid, body)
+
+
+@router.get("/devboxes", dependencies=[OperatorOnly])
+async def devboxes(store: TheStore) -> DevboxViews:
+    return DevboxViews(devboxes=await store.devboxes())
+
+
+@router.delete("/devboxes/{uid}", dependencies=[OperatorOnly])
+async def unbind_devbox(uid: str, store: TheStore) -> dict[str, str]:
+    await store.unbind_devbox(uid)
+    return {}
+
+
+@router.post("/devboxes/{uid}/sleep", dependencies=[OperatorOnly])
+async def sleep(
+    uid: str,
+    store: TheStore,
+    body: Annotated[SleepRequest, Depends(body_of(SleepRequest))],
+) -> SleepAnswer:
+    return await store.sleep(uid, body)
+
+
+@router.post("/devboxes/{uid}/mounts/{index}/attach")
+async def attach(
+    uid: str,
+    index: int,
+    caller: Caller,
+    store: TheStore,
+    body: Annotated[AttachRequest, Depends(body_of(AttachRequest))],
+) -> AttachAnswer:
+    auth.require_broker(caller, uid)
+    return await store.attach(uid, index, body)
+
+
+@router.post("/devboxes/{uid}/mounts/{index}/append")
+async def append(
+    uid: str,
+    index: int,
+    caller: Caller,
+    store: TheStore,
+    body: Annotated[AppendRequest, Depends(body_of(AppendRequest, bodies.APPEND_BODY_BYTES_MAX))],
+) -> AppendAnswer:
+    auth.require_broker(caller, uid)
+    for event in body.events:
+        if len(event.payload.encode()) > PAYLOAD_BYTES_MAX:
+            raise PayloadTooLarge(f"A payload holds at most {PAYLOAD_BYTES_MAX} bytes.")
+    return await store.append(uid, index, body)

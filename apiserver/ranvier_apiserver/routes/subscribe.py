@@ -1,0 +1,81 @@
+"""GET /v1/axons/{id}/subscribe/sse: an axon's events as they come, from any sequence on.
+
+A plain ASGI endpoint: it lives for hours, so it must end by itself when the reader goes away, the
+axon is deleted or the server stops.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.datastructures import QueryParams
+from starlette.types import Receive, Scope, Send
+
+from ranvier_apiserver import auth, frames, problems, tail
+from ranvier_apiserver.errors import Forbidden, RanvierError
+from ranvier_apiserver.identities import Broker
+from ranvier_apiserver.routes import queries
+from ranvier_apiserver.routes.context import Context
+
+END: Final = {"type": "http.response.body", "body": b"", "more_body": False}
+
+
+class Subscribe:
+    path = "/v1/axons/{axon_id}/subscribe/sse"
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        params = QueryParams(scope["query_string"])
+        axon_id = scope["path_params"]["axon_id"]
+        try:
+            await self._allow(scope, axon_id)
+            after = queries.sequence(params, "after_sequence") or 0
+            origins = queries.origins(params)
+            # Unknown and deleted axons are refused before the stream begins.
+            await self._context.store.read_after(axon_id, after, 1, origins)
+        except RanvierError as error:
+            await problems.answer(error)(scope, receive, send)
+            return
+
+        async def emit(chunk: bytes) -> None:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+        async def stream() -> None:
+            store, tails = self._context.store, self._context.tails
+            await tail.stream(store, tails, axon_id, after, origins, emit)
+
+        await send({"type": "http.response.start", "status": 200, "headers": frames.HEADERS})
+        await emit(frames.OPEN)
+        if await _until_gone(receive, stream):
+            await send(END)
+
+    async def _allow(self, scope: Scope, axon_id: str) -> None:
+        """API keys may read every axon, brokers those of their own mounts."""
+        caller = await self._context.authenticator.principal(scope)
+        if not isinstance(caller, Broker):
+            auth.require(caller, auth.Scope.AXONS_READ)
+        elif axon_id not in await self._context.store.mounted_axons(caller.devbox_uid):
+            raise Forbidden(f"Axon {axon_id!r} is not mounted by this broker's devbox.")
+
+
+async def _until_gone(receive: Receive, stream: Callable[[], Awaitable[None]]) -> bool:
+    """Run the stream until it ends (True) or the reader is gone (False)."""
+    async with asyncio.TaskGroup() as group:
+        streaming = group.create_task(_run(stream))
+        leaving = group.create_task(_disconnected(receive))
+        await asyncio.wait({streaming, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        ended = streaming.done()
+        streaming.cancel()
+        leaving.cancel()
+    return ended
+
+
+async def _run(stream: Callable[[], Awaitable[None]]) -> None:
+    await stream()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

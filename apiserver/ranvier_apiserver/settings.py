@@ -1,0 +1,76 @@
+"""What the operator of an API server can set: flags, with environment variables as defaults."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class IdentitySource(StrEnum):
+    """Who vouches for operator and brokers, and so where pokes go."""
+
+    KUBERNETES = "kubernetes"
+    STATIC = "static"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    data: Path
+    host: str
+    port: int
+    identities: IdentitySource
+    api_keys_file: Path | None
+    static_identities_file: Path | None
+    operator_subject: str
+    poke_delay_seconds: float
+    log_level: str
+
+
+def parse(argv: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Settings from flags; a wrong flag ends the process with a usage message."""
+    given = _parser(environment).parse_args(argv)
+    return Settings(
+        data=given.data,
+        host=given.host,
+        port=given.port,
+        identities=IdentitySource(given.identities),
+        api_keys_file=given.api_keys_file,
+        static_identities_file=given.static_identities_file,
+        operator_subject=given.operator_subject,
+        poke_delay_seconds=given.poke_delay_ms / 1000,
+        log_level=given.log_level,
+    )
+
+
+def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ranvier-apiserver",
+        description="Holds the journal of all axons and serves Runloop's axon API over it.",
+        epilog="Every flag has an environment variable: --api-keys-file is RANVIER_API_KEYS_FILE.",
+    )
+
+    def add(flag: str, default: str | None, text: str, **more: object) -> None:
+        variable = "RANVIER_" + flag.removeprefix("--").upper().replace("-", "_")
+        value = environment.get(variable, default)
+        parser.add_argument(flag, default=value, help=text, **more)  # type: ignore[arg-type]
+
+    add("--data", "./data", "folder of the journal (default: ./data)", type=Path)
+    add("--host", "::", "address to listen on (default: all, IPv6 and IPv4)")
+    add("--port", "8080", "port to listen on; 0 takes a free one (default: 8080)", type=int)
+    add(
+        "--identities",
+        "kubernetes",
+        "who vouches for operator and brokers (default: kubernetes)",
+        choices=[source.value for source in IdentitySource],
+    )
+    add("--api-keys-file", None, "API keys: one a line, then optional scopes", type=Path)
+    add("--static-identities-file", None, "tokens for --identities static (JSON)", type=Path)
+    add(
+        "--operator-subject",
+        "system:serviceaccount:ranvier-system:ranvier-operator",
+        "user name of the operator's ServiceAccount",
+    )
+    add("--poke-delay-ms", "0", "for fault tests: wait between commit and poke", type=float)
+    add("--log-level", "info", "debug, info, warning or error (default: info)")
+    return parser

@@ -1,0 +1,173 @@
+"""The newest events of axons that somebody follows: frames encoded once, one wake-up per axon.
+
+Each follower has a cursor and no queue. It takes everything after its cursor from the ring; when it
+fell behind the ring it reads pages from the store until it is near again. So a slow follower costs
+its socket's buffer and nothing more, and never slows a publisher (J6).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Final, Protocol
+
+from ranvier.events import AxonEvent, Origin
+
+from ranvier_apiserver import frames
+from ranvier_apiserver.errors import AxonDeleted, RanvierError, TooBusy
+from ranvier_apiserver.journal.store import Committed, Page
+
+RING_EVENTS_MAX: Final = 512
+RING_BYTES_MAX: Final = 1024 * 1024
+"""Per followed axon; what is older is read from the store."""
+
+FOLLOWERS_MAX: Final = 20_000
+"""Open streams of this process; each costs a socket and two small tasks."""
+
+SEND_BYTES_MAX: Final = 256 * 1024
+"""One write to a socket: large enough to catch up fast, small enough to share the loop."""
+
+PAGE_EVENTS: Final = 500
+
+Emit = Callable[[bytes], Awaitable[None]]
+Origins = Collection[Origin] | None
+
+
+class Pages(Protocol):
+    """What a stream asks of the journal."""
+
+    async def read_after(
+        self, axon_id: str, after: int, limit: int, origins: Origins = None
+    ) -> Page: ...
+
+
+class Tail:
+    """The ring of one axon. Its sequences are contiguous."""
+
+    def __init__(self) -> None:
+        self._ring: deque[tuple[AxonEvent, bytes]] = deque()
+        self._bytes = 0
+        self.followers = 0
+        self.is_closed = False
+        self.changed = asyncio.Event()
+
+    def push(self, event: AxonEvent) -> None:
+        frame = frames.frame(event)
+        self._ring.append((event, frame))
+        self._bytes += len(frame)
+        while len(self._ring) > RING_EVENTS_MAX or self._bytes > RING_BYTES_MAX:
+            self._bytes -= len(self._ring.popleft()[1])
+
+    def wake(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def close(self) -> None:
+        self.is_closed = True
+        self.wake()
+
+    def after(self, cursor: int, origins: Origins) -> tuple[bytes, int] | None:
+        """Frames after the cursor and the new cursor; None when the ring does not reach back."""
+        if not self._ring or cursor < self._ring[0][0].sequence - 1:
+            return None
+        taken, size = [], 0
+        for event, frame in islice(self._ring, cursor + 1 - self._ring[0][0].sequence, None):
+            if size and size + len(frame) > SEND_BYTES_MAX:
+                break
+            cursor = event.sequence
+            if origins is None or event.origin in origins:
+                taken.append(frame)
+                size += len(frame)
+        return b"".join(taken), cursor
+
+
+class Tails:
+    """The rings of all followed axons; told of every commit."""
+
+    def __init__(self) -> None:
+        self._tails: dict[str, Tail] = {}
+        self._followers = 0
+        self._is_closed = False
+
+    def committed(self, committed: Committed) -> None:
+        """A store listener."""
+        if not self._tails:
+            return
+        touched = set()
+        for event in committed.events:
+            if (tail := self._tails.get(event.axon_id)) is not None:
+                tail.push(event)
+                touched.add(tail)
+        for tail in touched:
+            tail.wake()
+        for axon_id in committed.deleted_axons:
+            if (tail := self._tails.get(axon_id)) is not None:
+                tail.close()
+
+    def close(self) -> None:
+        """End all streams, present and future, cleanly: the server stops."""
+        self._is_closed = True
+        for tail in self._tails.values():
+            tail.close()
+
+    @contextmanager
+    def follow(self, axon_id: str) -> Iterator[Tail]:
+        if self._followers >= FOLLOWERS_MAX:
+            raise TooBusy(f"{FOLLOWERS_MAX} streams are open; close some and try again.")
+        tail = self._tails.setdefault(axon_id, Tail())
+        if self._is_closed:
+            tail.close()
+        tail.followers += 1
+        self._followers += 1
+        try:
+            yield tail
+        finally:
+            tail.followers -= 1
+            self._followers -= 1
+            if not tail.followers:
+                del self._tails[axon_id]
+
+
+async def stream(
+    pages: Pages, tails: Tails, axon_id: str, after: int, origins: Origins, emit: Emit
+) -> None:
+    """Emit every event after `after`, each once and in order, until the axon or server ends (J5).
+
+    The tail is followed before the store is read, so there is no seam between replay and live.
+    """
+    with tails.follow(axon_id) as tail:
+        try:
+            await _follow(pages, tail, axon_id, after, origins, emit)
+        except AxonDeleted:
+            return
+        except RanvierError as error:
+            await emit(frames.error(500, str(error)))
+
+
+async def _follow(
+    pages: Pages, tail: Tail, axon_id: str, cursor: int, origins: Origins, emit: Emit
+) -> None:
+    while not tail.is_closed:
+        # Taken before looking: what comes while we look sets this one.
+        changed = tail.changed
+        step = tail.after(cursor, origins)
+        if step is None:
+            page = await pages.read_after(axon_id, cursor, PAGE_EVENTS, origins)
+            step = b"".join(map(frames.frame, page.events)), page.cursor
+        chunk, moved = step
+        if chunk:
+            await emit(chunk)
+        if moved > cursor:
+            cursor = moved
+            continue
+        while not await _happens(changed, frames.PING_SECONDS):
+            await emit(frames.PING)
+
+
+async def _happens(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

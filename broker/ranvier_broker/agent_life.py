@@ -1,0 +1,84 @@
+"""The life of a mount's agent process: started, greeted, ready, gone, started again.
+
+It holds which process is meant (`run`) and when the next thing is due. What the agent is told and
+what becomes of its turn is the turn machine's affair.
+"""
+
+from enum import StrEnum
+
+from ranvier_broker.restarts import PAUSE_MS, GiveUp, RestartAt, Restarts
+
+
+class Phase(StrEnum):
+    """Where the agent stands."""
+
+    DOWN = "down"  # no process; one is started at `due_ms`
+    STARTING = "starting"  # asked for
+    RUNNING = "running"  # a process runs, nothing was said to it
+    GREETING = "greeting"  # the codec prepares it
+    READY = "ready"  # messages may be delivered
+    GIVEN_UP = "given up"  # no process, and none until the pause is over
+
+
+class AgentLife:
+    """Phases of one mount's agent, over its processes."""
+
+    def __init__(self) -> None:
+        self.phase = Phase.DOWN
+        self.run = 0
+        self.due_ms: int | None = None
+        self.why_given_up = ""
+        self._restarts = Restarts()
+        self._has_spoken = False
+        self._try_again_ms: int | None = None
+
+    @property
+    def has_process(self) -> bool:
+        """Whether there is, or will be in a moment, a process to signal."""
+        return self.phase in (Phase.STARTING, Phase.RUNNING, Phase.GREETING, Phase.READY)
+
+    def refuse(self, why: str) -> None:
+        """There will never be an agent."""
+        self.phase, self.why_given_up = Phase.GIVEN_UP, why
+
+    def plan(self, at_ms: int) -> None:
+        """Start a process at this moment."""
+        self.phase, self.due_ms = Phase.DOWN, at_ms
+
+    def start_due(self, now_ms: int) -> bool:
+        """Whether a process is to be started now; if so, it counts as asked for."""
+        if self.phase is not Phase.DOWN or self.due_ms is None or self.due_ms > now_ms:
+            return False
+        self.phase, self.due_ms, self._has_spoken = Phase.STARTING, None, False
+        self.run += 1
+        return True
+
+    def started(self) -> None:
+        """The process runs."""
+        self.phase = Phase.RUNNING
+
+    def spoke(self) -> None:
+        """The agent wrote to its stdout."""
+        self._has_spoken = True
+
+    def turn_ended(self) -> None:
+        """A turn came to its own end: the agent works."""
+        self._restarts.works()
+
+    def exited(self, status: int, now_ms: int) -> RestartAt | GiveUp:
+        """The process is gone."""
+        verdict = self._restarts.exited(status, has_spoken=self._has_spoken, now_ms=now_ms)
+        if isinstance(verdict, RestartAt):
+            self.plan(verdict.at_ms)
+        else:
+            self.refuse(verdict.why)
+            self._try_again_ms = now_ms + PAUSE_MS
+        return verdict
+
+    def wanted(self, now_ms: int) -> None:
+        """There is work for the agent: one that was given up long enough ago is tried again."""
+        again_ms = self._try_again_ms
+        if self.phase is Phase.GIVEN_UP and again_ms is not None and again_ms <= now_ms:
+            self._restarts.try_anew()
+            self._try_again_ms = None
+            self.plan(now_ms)

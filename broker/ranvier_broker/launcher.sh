@@ -1,0 +1,141 @@
+#!/bin/sh
+# The launcher: starts processes in the devbox container for the broker, which runs in another one.
+#
+#   launcher.sh IO_DIR         the container's command; serves requests until TERM
+#   launcher.sh IO_DIR ID      one child's keeper; only the launcher itself calls this
+#
+# Requests come as lines on IO_DIR/control:
+#   spawn ID            run IO_DIR/ID/command on the named pipes IO_DIR/ID/{stdin,stdout,stderr}
+#   signal ID NAME      send the signal to the child and to all that it started
+#   reset TOKEN         kill every child; answer `ready TOKEN` when they are gone
+# Reports go as lines to IO_DIR/events:
+#   ready TOKEN         (`ready -` when the launcher itself has started)
+#   started ID PID
+#   exited ID STATUS    (128 + the signal's number when a signal ended it)
+#
+# It needs nothing but a POSIX shell: no mkfifo (the broker makes the pipes), no files of its own.
+# A child becomes the leader of a process group, so that a signal reaches what it started: by the
+# shell's job control where that works without a terminal (bash, ksh), else by `setsid` (dash and
+# busybox images have it), else the tree of its children is walked through /proc.
+
+GRACE_SECONDS=3 # between TERM and KILL when the pod goes; the broker's own stop is gentler
+io=$1
+shell=${RANVIER_SHELL:-/bin/sh}
+
+# --- a child's keeper: a process of its own, for only a parent can wait for an exit status
+
+keep() {
+  dir=$io/$1
+  set -m 2>/dev/null
+  reach=group
+  case $- in
+    *m*) "$shell" "$dir/command" <"$dir/stdin" >"$dir/stdout" 2>"$dir/stderr" 3<&- 4<&- & ;;
+    *)
+      if command -v setsid >/dev/null 2>&1; then
+        setsid "$shell" "$dir/command" <"$dir/stdin" >"$dir/stdout" 2>"$dir/stderr" 3<&- 4<&- &
+      else
+        reach=tree
+        "$shell" "$dir/command" <"$dir/stdin" >"$dir/stdout" 2>"$dir/stderr" 3<&- 4<&- &
+      fi
+      ;;
+  esac
+  pid=$!
+  echo "$pid $reach" >"$dir/pid"
+  echo "started $1 $pid" >&4
+  wait "$pid" 2>/dev/null
+  status=$?
+  signal_child "$1" KILL # what it left behind in its group
+  echo "exited $1 $status" >&4
+}
+
+# --- signals
+
+kill_tree() { # PID NAME: the children first, for a dead parent no longer names them
+  kin=
+  { read -r kin <"/proc/$1/task/$1/children"; } 2>/dev/null
+  for kid in $kin; do (kill_tree "$kid" "$2"); done
+  kill "-$2" "$1" 2>/dev/null
+}
+
+signal_child() { # ID NAME
+  pid= reach=
+  { read -r pid reach <"$io/$1/pid"; } 2>/dev/null
+  case $pid in '' | *[!0-9]*) return ;; esac
+  if [ "$reach" = tree ]; then
+    kill_tree "$pid" "$2"
+  else
+    # setsid may not have run yet: then the child is not a group's leader, but alone.
+    kill "-$2" "-$pid" 2>/dev/null || kill "-$2" "$pid" 2>/dev/null
+  fi
+}
+
+# --- the launcher
+
+children= # words ID:KEEPER_PID
+
+forget_the_dead() {
+  jobs >/dev/null 2>&1 # makes every shell reap, orphans of the agents included when it is PID 1
+  alive=
+  for child in $children; do
+    kill -0 "${child#*:}" 2>/dev/null && alive="$alive $child"
+  done
+  children=$alive
+}
+
+spawn() {
+  "$shell" "$0" "$io" "$1" &
+  children="$children $1:$!"
+}
+
+signal_all() {
+  for child in $children; do
+    # A keeper that has only just started writes the pid any moment now.
+    until [ -s "$io/${child%:*}/pid" ] || ! kill -0 "${child#*:}" 2>/dev/null; do
+      pause
+      forget_the_dead
+    done
+    signal_child "${child%:*}" "$1"
+  done
+}
+
+pause() { sleep 0.05 2>/dev/null || sleep 1; }
+
+await_all() {
+  for child in $children; do wait "${child#*:}" 2>/dev/null; done
+  children=
+}
+
+stop() {
+  trap '' TERM INT
+  trap - CHLD
+  signal_all TERM
+  { sleep "$GRACE_SECONDS"; signal_all KILL; } </dev/null >/dev/null 2>&1 3<&- 4<&- &
+  await_all
+  kill "$!" 2>/dev/null
+  exit 0
+}
+
+serve() {
+  exec 3<>"$io/control" 4<>"$io/events" || exit 1
+  trap stop TERM INT
+  trap : CHLD # ends the wait in `read`, so that the dead are reaped at once
+  echo "ready -" >&4
+  while :; do
+    verb=
+    IFS=' ' read -r verb id name rest <&3
+    forget_the_dead
+    case $id in '' | *[!A-Za-z0-9_-]*) continue ;; esac
+    case $name in *[!A-Z0-9]*) continue ;; esac
+    case $verb in
+      spawn) spawn "$id" ;;
+      signal) [ -n "$name" ] && signal_child "$id" "$name" ;;
+      reset)
+        signal_all KILL
+        await_all
+        echo "ready $id" >&4
+        ;;
+    esac
+  done
+}
+
+if [ $# -ge 2 ]; then keep "$2"; else serve; fi

@@ -1,0 +1,53 @@
+"""The commands of `hack/images`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from kind import docker_daemon
+from kind.cache import locked
+from kind.cli import guarded
+from kind.image_build import build_images
+from kind.image_recipes import IMAGES
+from kind.places import Places
+from kind.progress import Progress
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    options = _parser().parse_args(arguments)
+    return guarded(lambda: options.command(options, Places.from_environment(), Progress()))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hack/images",
+        description="Builds those of our container images that changed (docs/cluster.md).",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    build = commands.add_parser("build", help="build what changed")
+    build.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"{', '.join(IMAGES)} (default: all)"
+    )
+    build.set_defaults(command=_build)
+    listing = commands.add_parser("list", help="print the references of all images")
+    listing.set_defaults(command=_list)
+    return parser
+
+
+def _build(options: argparse.Namespace, places: Places, progress: Progress) -> int:
+    unknown = [name for name in options.names if name not in IMAGES]
+    if unknown:
+        progress.note(f"error: no image {', '.join(unknown)}; there are {', '.join(IMAGES)}")
+        return 2
+    with locked(places, progress):
+        docker = docker_daemon.ensure(places, progress)
+        build_images([IMAGES[name] for name in options.names or IMAGES], docker, places, progress)
+    return 0
+
+
+def _list(options: argparse.Namespace, places: Places, progress: Progress) -> int:
+    for recipe in IMAGES.values():
+        print(recipe.reference)
+    return 0

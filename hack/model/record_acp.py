@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+"""Records what a real ACP agent says, with the scripted model behind it.
+
+  python3 hack/model/record_acp.py "path/to/opencode acp" tests/golden/acp-opencode/trace.jsonl
+
+The agent lives three times in one fresh home: a new session writes a file (asking for permission),
+after SIGKILL the session is resumed, after another SIGKILL it is loaded; each time it is asked
+for its history. Each line of the trace is ``{"dir": "in" | "out", "msg": …}``: "in" is what went
+into the agent, "out" what it said. A life begins with each `initialize`. How long each step took is
+printed, one JSON line a life. The environment is opencode's; another agent needs its own.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+Json = dict[str, Any]
+Trace = list[Json]
+
+# A loaded machine took 4.2 s for the slowest step seen; an agent silent for this long is stuck.
+STEP_SECONDS_MAX = 60.0
+HOME_SHOWN = "home/user"
+CLIENT: Json = {
+    "protocolVersion": 1,
+    "clientCapabilities": {
+        "fs": {"readTextFile": False, "writeTextFile": False},
+        "terminal": False,
+    },
+    "clientInfo": {"name": "ranvier-recorder", "version": "0"},
+}
+FIRST_PROMPT = "My word is PELICAN. [[write proof.txt :: hi]] [[text done]]"
+HISTORY = "What do you remember? [[history]]"
+
+
+class Agent:
+    """One life of an agent process: requests go in, all that passes is kept in the trace."""
+
+    def __init__(self, command: list[str], home: Path, env: dict[str, str], trace: Trace) -> None:
+        self._started = time.monotonic()
+        self._log = (home / "agent.log").open("ab")
+        self._process = subprocess.Popen(
+            command,
+            cwd=home / "work",
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            start_new_session=True,
+        )
+        self._stdin = cast(IO[bytes], self._process.stdin)
+        self._stdout = cast(IO[bytes], self._process.stdout)
+        self._trace = trace
+        self._asked = 0
+
+    def request(self, method: str, params: Json) -> Json:
+        """Ask the agent and wait for its answer; what it asks meanwhile is granted."""
+        self._asked += 1
+        self._send({"jsonrpc": "2.0", "id": self._asked, "method": method, "params": params})
+        watchdog = threading.Timer(STEP_SECONDS_MAX, self.kill)
+        watchdog.start()
+        try:
+            return self._answer_to(method)
+        finally:
+            watchdog.cancel()
+
+    def seconds(self) -> float:
+        """How long ago the process was started."""
+        return round(time.monotonic() - self._started, 3)
+
+    def kill(self) -> None:
+        """SIGKILL the whole process group."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Kill, and keep what was still in the pipe."""
+        self.kill()
+        for line in self._stdout:
+            self._heard(line)
+        self._process.wait()
+        self._stdin.close()
+        self._stdout.close()
+        self._log.close()
+
+    def _answer_to(self, method: str) -> Json:
+        for line in self._stdout:
+            message = self._heard(line)
+            if "method" in message and "id" in message:
+                self._send(granted(message))
+            elif message.get("id") == self._asked:
+                if "error" in message:
+                    raise SystemExit(f"{method} was refused: {message['error']}")
+                return cast(Json, message["result"])
+        raise SystemExit(f"the agent ended or was silent for {STEP_SECONDS_MAX} s during {method}")
+
+    def _send(self, message: Json) -> None:
+        self._trace.append({"dir": "in", "msg": message})
+        self._stdin.write(json.dumps(message).encode() + b"\n")
+        self._stdin.flush()
+
+    def _heard(self, line: bytes) -> Json:
+        message = cast(Json, json.loads(line))
+        self._trace.append({"dir": "out", "msg": message})
+        return message
+
+
+def granted(request: Json) -> Json:
+    """The answer to what the agent asks of its client: permission yes, anything else unknown."""
+    head = {"jsonrpc": "2.0", "id": request["id"]}
+    if request["method"] != "session/request_permission":
+        return head | {"error": {"code": -32601, "message": "Method not found"}}
+    options = request["params"]["options"]
+    once = next(option for option in options if option["kind"] == "allow_once")
+    outcome = {"outcome": "selected", "optionId": once["optionId"]}
+    return head | {"result": {"outcome": outcome}}
+
+
+def opencode_environment(home: Path, port: int) -> dict[str, str]:
+    """All that opencode needs: its configuration comes by environment, nothing lies in its home."""
+    config = {
+        "autoupdate": False,
+        "share": "disabled",
+        "model": "scripted/scripted-1",
+        "small_model": "scripted/scripted-1",
+        "enabled_providers": ["scripted"],
+        "provider": {
+            "scripted": {
+                "npm": "@ai-sdk/openai-compatible",
+                "name": "Scripted",
+                "options": {"baseURL": f"http://127.0.0.1:{port}/v1", "apiKey": "x"},
+                "models": {
+                    "scripted-1": {
+                        "name": "Scripted One",
+                        "tool_call": True,
+                        "limit": {"context": 100000, "output": 8000},
+                    }
+                },
+            }
+        },
+        "permission": {"bash": "ask", "edit": "ask"},
+    }
+    return {
+        "HOME": str(home),
+        "PATH": os.environ["PATH"],
+        "OPENCODE_CONFIG_CONTENT": json.dumps(config),
+        "OPENCODE_DISABLE_AUTOUPDATE": "1",
+        "OPENCODE_DISABLE_MODELS_FETCH": "1",
+        "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+        "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
+    }
+
+
+@contextmanager
+def scripted_model() -> Iterator[int]:
+    """A scripted model for as long as the recording lasts; gives its port."""
+    program = Path(__file__).with_name("scripted_model.py")
+    command = [sys.executable, str(program)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            yield int(json.loads(cast(IO[bytes], process.stdout).readline())["port"])
+        finally:
+            process.terminate()
+
+
+def live(agent: Agent, opening: str, session: str | None, prompts: list[str], work: Path) -> Json:
+    """One life: initialize, open a session, prompt. Gives the session and the times."""
+    agent.request("initialize", CLIENT)
+    initialized = agent.seconds()
+    params: Json = {"cwd": str(work), "mcpServers": []}
+    opened = agent.request(opening, params | ({"sessionId": session} if session else {}))
+    ready = agent.seconds()
+    session = session or cast(str, opened["sessionId"])
+    for text in prompts:
+        prompt = [{"type": "text", "text": text}]
+        agent.request("session/prompt", {"sessionId": session, "prompt": prompt})
+    return {
+        "opening": opening,
+        "session": session,
+        "initialize_seconds": initialized,
+        "ready_seconds": ready,
+        "prompted_seconds": agent.seconds(),
+    }
+
+
+def record(command: list[str], home: Path, port: int) -> Trace:
+    """All three lives."""
+    work = home / "work"
+    work.mkdir()
+    env = opencode_environment(home, port)
+    trace: Trace = []
+    session = None
+    plan = [
+        ("session/new", [FIRST_PROMPT]),
+        ("session/resume", [HISTORY]),
+        ("session/load", [HISTORY]),
+    ]
+    for opening, prompts in plan:
+        agent = Agent(command, home, env, trace)
+        try:
+            times = live(agent, opening, session, prompts, work)
+        finally:
+            agent.close()
+        session = times["session"]
+        print(json.dumps(times), flush=True)
+    proof = (work / "proof.txt").read_text()
+    if proof != "hi":
+        raise SystemExit(f"proof.txt holds {proof!r}")
+    return trace
+
+
+def written(trace: Trace, home: Path) -> str:
+    """The trace as lines, without the paths of this machine, be they absolute or relative to /."""
+    lines = (json.dumps(entry, ensure_ascii=False) for entry in trace)
+    machine = str(home).lstrip("/")
+    return "".join(line.replace(machine, HOME_SHOWN) + "\n" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Record an ACP agent against the scripted model.")
+    parser.add_argument("command", help="how the agent is started, in one string")
+    parser.add_argument("output", type=Path, help="the trace is written here")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, scripted_model() as port:
+        home = Path(folder).resolve()
+        trace = record(shlex.split(options.command), home, port)
+        options.output.write_text(written(trace, home))
+
+
+if __name__ == "__main__":
+    main()

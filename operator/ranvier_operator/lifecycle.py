@@ -1,0 +1,158 @@
+"""The decision: a devbox, and what was seen around it, to a plan. PURE.
+
+`decide` finds out which case this is; `awake` and `asleep` say in a `Draft` what to do and what the
+conditions say; `status.finish` makes the plan of it. Always true here:
+
+- the spec is never written (W5), and no action touches an object that the devbox does not own;
+- a pod of an older generation goes before another one comes, and whether one is wanted is looked at
+  again after it went (W4);
+- what is not final says when it is looked at again (W6); deciding twice changes nothing.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from ranvier.internal import DevboxView, SleepRequest
+from ranvier.resources import Devbox, ReadyReason, SuspendedReason
+
+from ranvier_operator import idleness
+from ranvier_operator.asleep import at_rest, resting, shut_down
+from ranvier_operator.awake import awake
+from ranvier_operator.case import RECHECK_SECONDS, Case, sooner
+from ranvier_operator.conditions import Ready, Suspended, unresolved
+from ranvier_operator.manifests.volume import is_ours
+from ranvier_operator.observed import JournalUnknown, PodSeen, Seen
+from ranvier_operator.plans import AskSleep, Plan
+from ranvier_operator.resolution import Resolution
+from ranvier_operator.settings import Settings
+from ranvier_operator.status import Draft, finish
+
+JOURNAL_RETRY_SECONDS: Final = 2.0
+JOURNAL_PATIENCE_SECONDS: Final = 10.0
+"""A journal that is away for less than this is not worth a word: it restarts in less."""
+
+
+def poked_generation(devbox: Devbox) -> int | None:
+    """The generation that the journal's last call wants awake, if it is the present one.
+
+    Evidence enough to make the pod at once: the waker wrote it after it saw, in the journal, this
+    generation asleep and an event unread. An older call is history.
+    """
+    wake, status = devbox.status.wake, devbox.status
+    if wake is None or wake.generation != status.sleep_generation:
+        return None
+    if not devbox.spec.lifecycle.resume_triggers.axon_event or status.shutdown_time is not None:
+        return None
+    return wake.generation
+
+
+def decide(
+    devbox: Devbox, resolution: Resolution, seen: Seen, settings: Settings, now: float
+) -> Plan:
+    """What to do about this devbox now."""
+    if devbox.metadata.deletion_timestamp is not None:
+        return Plan(memory=seen.memory)  # its children go with it, by their owner references
+    case = Case(devbox, resolution, seen, settings, now)
+    return finish(devbox, resolution, seen, _draft(case), now)
+
+
+def _draft(case: Case) -> Draft:
+    foreign = _foreign(case)
+    if foreign is not None:
+        return foreign
+    if case.devbox.status.shutdown_time is not None:
+        return shut_down(case)
+    journal = case.seen.journal
+    if isinstance(journal, JournalUnknown):
+        return _blind(case, journal)
+    # A pod newer than the journal: the journal came back from a backup and will learn from the
+    # pod's broker, so its "asleep" is old news.
+    behind = case.pod is not None and (case.pod.generation or 0) > journal.generation
+    is_asleep = journal.asleep and not behind
+    if case.held and not is_asleep:
+        return _ask_by_force(max(journal.generation, case.known_generation))
+    if case.held or (is_asleep and not journal.wanted):
+        return at_rest(case, journal)
+    draft = awake(case, journal.generation)
+    return _until_idle(case, journal, draft)
+
+
+def _foreign(case: Case) -> Draft | None:
+    """Objects in our place that belong to something else are left alone."""
+    pod, volume = case.pod, case.volume
+    if pod is not None and pod.owner_uid != case.devbox.metadata.uid:
+        detail = f"Pod {pod.name} exists and belongs to something else."
+    elif volume is not None and not is_ours(case.devbox, volume):
+        detail = f"PersistentVolumeClaim {volume.name} exists and belongs to something else."
+    else:
+        return None
+    ready = Ready(ReadyReason.POD_NOT_OWNED, detail)
+    return Draft(ready=ready, suspended=case.as_written(), look_again=RECHECK_SECONDS)
+
+
+# --- the journal has not spoken
+
+
+def _blind(case: Case, journal: JournalUnknown) -> Draft:
+    """A call to wake is enough to go on; otherwise what is stays as it is."""
+    again = None if journal.since is None else JOURNAL_RETRY_SECONDS
+    generation = poked_generation(case.devbox)
+    if case.pod is not None:
+        draft = _blind_with_pod(case, case.pod)
+    elif generation is not None and not case.held and case.resolution.binding is not None:
+        draft = awake(case, generation)
+    else:
+        draft = _blind_without_pod(case, journal)
+    return replace(draft, look_again=sooner(draft.look_again, again))
+
+
+def _blind_with_pod(case: Case, pod: PodSeen) -> Draft:
+    if (pod.generation or 0) < case.known_generation:
+        return Draft(keeps=True, actions=case.end_pod(), look_again=case.end_again())
+    if case.held and case.resolution.binding is None and not pod.deleting:
+        # The spec can not be declared any more (its Axon is gone), the hold counts all the same.
+        return _ask_by_force(case.known_generation)
+    return awake(case, pod.generation or 0)
+
+
+def _blind_without_pod(case: Case, journal: JournalUnknown) -> Draft:
+    """What was last known holds, until it lasts too long."""
+    problem, suspended = case.resolution.problem, case.as_written()
+    if suspended.reason is SuspendedReason.SUSPENDING and case.held:
+        return resting(case, Suspended(SuspendedReason.OWNER_REQUESTED))
+    if problem is not None:
+        ready = unresolved(problem)
+    elif suspended.holds or not _lasts(case, journal):
+        return Draft(keeps=True)
+    else:
+        ready = Ready(ReadyReason.JOURNAL_UNREACHABLE, journal.message)
+    return Draft(ready=ready, suspended=suspended, look_again=RECHECK_SECONDS)
+
+
+def _lasts(case: Case, journal: JournalUnknown) -> bool:
+    return journal.since is not None and case.now - journal.since >= JOURNAL_PATIENCE_SECONDS
+
+
+# --- sleep
+
+
+def _until_idle(case: Case, view: DevboxView, draft: Draft) -> Draft:
+    """Idle time over? Then ask for a sleep. Else look again when it could be."""
+    after_idle, pod = case.devbox.spec.lifecycle.after_idle, case.pod
+    if after_idle is None or pod is None or not pod.running or view.asleep or draft.ends_pod:
+        return draft
+    idle_seconds = float(after_idle.idle_time_seconds)
+    due = idleness.asks_at(idle_seconds, view, pod, case.memory)
+    if due > case.now:
+        return replace(draft, look_again=sooner(draft.look_again, due - case.now))
+    generation = max(view.generation, case.known_generation)
+    request = SleepRequest(generation=generation, idle_seconds=idle_seconds)
+    return Draft(actions=(AskSleep(request, SuspendedReason.IDLE),), keeps=True)
+
+
+def _ask_by_force(generation: int) -> Draft:
+    """The owner's switch: closed at once, whatever runs."""
+    request = SleepRequest(
+        generation=generation, idle_seconds=0, force=True, cause="operatingMode is Suspended"
+    )
+    return Draft(actions=(AskSleep(request, SuspendedReason.OWNER_REQUESTED),), keeps=True)

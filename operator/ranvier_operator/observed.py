@@ -1,0 +1,211 @@
+"""What was seen of a devbox's pod, home volume and journal, as values that decisions can be made
+on.
+
+Kubernetes' JSON is read here once, leniently: what is missing counts as "not yet". PURE.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+from ranvier.internal import DevboxView
+from ranvier.resources import ReadyReason, SuspendedReason
+
+from ranvier_operator.naming import GENERATION_ANNOTATION, LABEL_DEVBOX
+
+_TERMINAL_PHASES: Final = frozenset({"Failed", "Succeeded"})
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSeen:
+    """One container of the pod. `waiting` and `last_end` are (reason, message) of its states."""
+
+    name: str
+    image: str
+    ready: bool
+    started: bool
+    restarts: int
+    waiting: tuple[str, str] | None
+    last_end: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PodSeen:
+    """The pod of the devbox's name. `generation` is None on a pod that is not ours."""
+
+    name: str
+    uid: str
+    owner_uid: str | None
+    generation: int | None
+    image: str | None
+    phase: str
+    ready: bool
+    created_at: float
+    started_at: float | None
+    end_reason: str
+    scheduled: bool
+    unschedulable: str | None
+    containers: tuple[ContainerSeen, ...]
+    gone_by: float | None
+    """When it should be gone, once its deletion was asked for."""
+
+    @property
+    def deleting(self) -> bool:
+        return self.gone_by is not None
+
+    @property
+    def terminal(self) -> bool:
+        """It ended and Kubernetes will not start it again."""
+        return self.phase in _TERMINAL_PHASES
+
+    @property
+    def running(self) -> bool:
+        return self.phase == "Running" and not self.deleting
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSeen:
+    """The claim of the home directory's name."""
+
+    name: str
+    uid: str
+    owner_uid: str | None
+    devbox_label: str | None
+    phase: str
+    size: str | None
+    deleting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JournalUnknown:
+    """The journal was not asked, or gave no answer; then `since` is when that began."""
+
+    since: float | None = None
+    message: str = ""
+
+
+JournalSeen: TypeAlias = DevboxView | JournalUnknown
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The last sleep that this operator was granted: which generation it began, and why."""
+
+    generation: int
+    reason: SuspendedReason
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the operator remembers of a devbox between two looks. Losing it costs a question, never
+    a promise: all that must last stands in the journal and in the resource's status."""
+
+    asks_at: float | None = None
+    """When the journal is asked next whether the devbox may sleep."""
+    asks_for: float | None = None
+    """The idle time that `asks_at` was computed for."""
+    failures: int = 0
+    """Starts that failed in a row."""
+    failed_pod: str = ""
+    """UID of the pod that was counted last."""
+    retry_at: float | None = None
+    """No pod is made before this moment."""
+    trouble: tuple[ReadyReason, str] | None = None
+    """What stood in the way of the last start."""
+    grant: Grant | None = None
+    forgotten: bool = False
+    """The journal was told that this devbox ended for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look at everything that a decision about a devbox depends on, besides its resource."""
+
+    pod: PodSeen | None = None
+    volume: VolumeSeen | None = None
+    journal: JournalSeen = field(default_factory=JournalUnknown)
+    memory: Memory = field(default_factory=Memory)
+
+
+def moment(text: str | None) -> float | None:
+    """Seconds since the epoch of an RFC 3339 time."""
+    return datetime.fromisoformat(text).timestamp() if text else None
+
+
+def controller_uid(metadata: Mapping[str, Any]) -> str | None:
+    """UID of the object that manages this one."""
+    for reference in metadata.get("ownerReferences") or ():
+        if reference.get("controller"):
+            return str(reference["uid"])
+    return None
+
+
+def pod_seen(body: Mapping[str, Any]) -> PodSeen:
+    """A pod as it came from the API server."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    annotations = metadata.get("annotations") or {}
+    generation = annotations.get(GENERATION_ANNOTATION, "")
+    conditions = {item["type"]: item for item in status.get("conditions") or ()}
+    scheduled = conditions.get("PodScheduled", {})
+    containers = (body.get("spec") or {}).get("containers") or [{}]
+    return PodSeen(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        owner_uid=controller_uid(metadata),
+        generation=int(generation) if generation.isdecimal() else None,
+        image=containers[0].get("image"),
+        phase=status.get("phase") or "Pending",
+        ready=conditions.get("Ready", {}).get("status") == "True",
+        created_at=moment(metadata.get("creationTimestamp")) or 0.0,
+        started_at=moment(status.get("startTime")),
+        end_reason=": ".join(filter(None, (status.get("reason"), status.get("message")))),
+        scheduled=scheduled.get("status") == "True",
+        unschedulable=(
+            scheduled.get("message", "")
+            if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable"
+            else None
+        ),
+        containers=tuple(
+            _container_seen(item)
+            for part in ("initContainerStatuses", "containerStatuses")
+            for item in status.get(part) or ()
+        ),
+        gone_by=moment(metadata.get("deletionTimestamp")),
+    )
+
+
+def _container_seen(item: Mapping[str, Any]) -> ContainerSeen:
+    waiting = (item.get("state") or {}).get("waiting")
+    ended = (item.get("state") or {}).get("terminated") or (item.get("lastState") or {}).get(
+        "terminated"
+    )
+    return ContainerSeen(
+        name=item["name"],
+        image=item.get("image", ""),
+        ready=bool(item.get("ready")),
+        started=bool(item.get("started")),
+        restarts=int(item.get("restartCount", 0)),
+        waiting=(waiting.get("reason", ""), waiting.get("message", "")) if waiting else None,
+        last_end=_end(ended) if ended else None,
+    )
+
+
+def _end(ended: Mapping[str, Any]) -> str:
+    reason = ended.get("reason") or "Error"
+    return f"{reason}, exit code {ended.get('exitCode', '?')}"
+
+
+def volume_seen(body: Mapping[str, Any]) -> VolumeSeen:
+    """A claim as it came from the API server."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    requests = ((body.get("spec") or {}).get("resources") or {}).get("requests") or {}
+    return VolumeSeen(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        owner_uid=controller_uid(metadata),
+        devbox_label=(metadata.get("labels") or {}).get(LABEL_DEVBOX),
+        phase=status.get("phase") or "Pending",
+        size=requests.get("storage"),
+        deleting=bool(metadata.get("deletionTimestamp")),
+    )

@@ -1,0 +1,53 @@
+"""/healthz and /readyz for the kubelet: a few lines of HTTP, so no web framework is needed for
+them."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+log = logging.getLogger(__name__)
+
+Check = Callable[[], bool]
+
+REQUEST_SECONDS_MAX: Final = 5.0
+"""A probe that does not say what it wants by then is dropped."""
+
+
+@asynccontextmanager
+async def probes(port: int, checks: Mapping[str, Check]) -> AsyncIterator[int]:
+    """Serve `checks` by path while the block runs; yields the port, which may be asked for as 0."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS_MAX):
+                words = (await reader.readline()).decode(errors="replace").split()
+                while (await reader.readline()).strip():
+                    pass
+                writer.write(_response(checks, words[1] if len(words) > 1 else ""))
+                await writer.drain()
+        except (TimeoutError, ConnectionError, ValueError):
+            log.debug("a probe went away")
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(answer, port=port)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+def _response(checks: Mapping[str, Check], path: str) -> bytes:
+    check = checks.get(path.partition("?")[0])
+    if check is None:
+        status, text = "404 Not Found", f"there is {', '.join(checks)}"
+    elif check():
+        status, text = "200 OK", "ok"
+    else:
+        status, text = "503 Service Unavailable", "not yet, or no longer"
+    body = text.encode() + b"\n"
+    head = (
+        f"HTTP/1.1 {status}\r\ncontent-type: text/plain\r\n"
+        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + body

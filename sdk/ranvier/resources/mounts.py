@@ -1,0 +1,114 @@
+"""What a devbox is given: a union by key, as `volumes` is in a Pod.
+
+Today the one key is `brokerMount`, which ties the devbox to an axon. A mount's place in the list is
+its name for life (`<devbox uid>/<index>` in the journal), so the list's axons and their order are
+fixed.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import ConfigDict, Field
+
+from ranvier.resources.base import ABSOLUTE_PATH, Model, Name, cel
+
+MOUNTS_MAX: Final = 8
+"""Mounts of one devbox: each broker mount is an agent process with hundreds of megabytes."""
+
+
+class AgentProtocol(StrEnum):
+    """What the agent speaks on its stdin and stdout. Runloop's words, `codex_json` its alias of
+    `codex_app_server`."""
+
+    ACP = "acp"
+    CLAUDE_JSON = "claude_json"
+    CODEX_APP_SERVER = "codex_app_server"
+    CODEX_JSON = "codex_json"
+    PI_JSON = "pi_json"
+
+
+AxonId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[-_A-Za-z0-9]+$")]
+
+
+class AxonRef(Model):
+    """An Axon in the same namespace."""
+
+    name: Name
+    """The Axon's name."""
+
+
+class BrokerMount(Model):
+    """An agent on an axon: the broker feeds it the axon's events, one turn at a time, and appends
+    what it says."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {
+                    "rule": "has(self.axonRef) != has(self.axonId)",
+                    "message": "set exactly one of axonRef (an Axon resource of this namespace) "
+                    "and axonId (an axon made through the REST API)",
+                },
+                {
+                    "rule": "self.protocol != 'acp' || has(self.agentBinary)",
+                    "message": "acp has no default agent: set agentBinary, for example opencode "
+                    "with launchArgs [acp]",
+                },
+            ]
+        }
+    )
+
+    axon_ref: AxonRef | None = None
+    """The Axon resource to serve. Either this or `axonId`; fixed for the devbox's life."""
+    axon_id: AxonId | None = None
+    """Id of an axon made through the REST API, `axn_…`. Either this or `axonRef`; fixed for the
+    devbox's life."""
+    protocol: AgentProtocol = AgentProtocol.ACP
+    """What the agent speaks: `acp` (Agent Client Protocol), `claude_json` (Claude Code's streaming
+    JSON), `codex_app_server` (Codex, also under the name `codex_json`) or `pi_json`."""
+    agent_binary: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    """The agent's program, looked up in the image's PATH. The protocol's own where not set:
+    `claude`, `codex`, `pi`; `acp` has none and needs this."""
+    launch_args: Annotated[
+        tuple[Annotated[str, Field(max_length=8192)], ...], Field(max_length=64)
+    ] = ()
+    """Arguments of the agent, passed as they are: no shell reads them."""
+    working_directory: Annotated[str, Field(max_length=1024, pattern=ABSOLUTE_PATH)] | None = None
+    """Where the agent starts; the home directory where not set. Only what lies in the home
+    directory outlives a sleep."""
+
+
+class Mount(Model):
+    """One thing that the devbox is given. Exactly one key is set."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            "[has(self.brokerMount)].exists_one(set, set)",
+            "each mount has exactly one key; set brokerMount",
+        )
+    )
+
+    broker_mount: BrokerMount | None = None
+    """Runs an agent that works on the events of an axon."""
+
+
+_AXON_OF = (
+    "has(m.brokerMount) ? (has(m.brokerMount.axonRef) ? 'axonRef ' + m.brokerMount.axonRef.name"
+    " : has(m.brokerMount.axonId) ? 'axonId ' + m.brokerMount.axonId : '') : ''"
+)
+
+Mounts = Annotated[
+    tuple[Mount, ...],
+    Field(
+        max_length=MOUNTS_MAX,
+        json_schema_extra={
+            "x-kubernetes-list-type": "atomic",
+            **cel(
+                f"self.map(m, {_AXON_OF}) == oldSelf.map(m, {_AXON_OF})",
+                "the axons of a devbox and their order are fixed when it is made; "
+                "make a new devbox to serve another axon, and delete this one",
+            ),
+        },
+    ),
+]
+"""The list `spec.mounts`."""

@@ -1,0 +1,58 @@
+"""The cluster, the installed product, a scripted model, and a namespace a test."""
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
+
+import pytest
+from journeys import Box, kubectl
+from stage.forward import ApiForward
+from stage.release import api_key
+from stage.shell import ROOT, cluster_environment, read
+
+MODEL_NAMESPACE = "e2e-model"
+
+
+@pytest.fixture(scope="session")
+def env() -> Mapping[str, str]:
+    """Environment in which kubectl finds the cluster; hack/test prepares it."""
+    return dict(os.environ) if "KUBECONFIG" in os.environ else cluster_environment()
+
+
+@pytest.fixture(scope="session")
+def model_url(env: Mapping[str, str]) -> str:
+    """The scripted model as a pod, shared by all journeys."""
+    namespaces = read(["kubectl", "get", "namespaces", "-o", "name"], env)
+    if f"namespace/{MODEL_NAMESPACE}\n" not in namespaces:
+        read(["kubectl", "create", "namespace", MODEL_NAMESPACE], env)
+    here = ["kubectl", "-n", MODEL_NAMESPACE]
+    read([*here, "apply", "-f", ROOT / "examples" / "scripted-model.yaml"], env)
+    read([*here, "rollout", "status", "deployment/scripted-model", "--timeout=120s"], env)
+    return f"http://scripted-model.{MODEL_NAMESPACE}.svc:8080/v1"
+
+
+@pytest.fixture(scope="session")
+def api(env: Mapping[str, str]) -> Iterator[ApiForward]:
+    with ApiForward(env) as forward:
+        yield forward
+
+
+@pytest.fixture(scope="session")
+def key(env: Mapping[str, str]) -> str:
+    return api_key(env)
+
+
+@pytest.fixture
+async def box(env: Mapping[str, str]) -> AsyncIterator[Box]:
+    """An empty namespace for one devbox; gone after the test."""
+    namespace = f"e2e-{uuid.uuid4().hex[:8]}"
+    await kubectl(env, "create", "namespace", namespace)
+    await kubectl(
+        env,
+        *("label", "namespace", namespace),
+        "pod-security.kubernetes.io/enforce=restricted",
+    )
+    try:
+        yield Box(env, namespace)
+    finally:
+        await kubectl(env, "delete", "namespace", namespace, "--wait=false")

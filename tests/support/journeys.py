@@ -1,0 +1,211 @@
+"""What the e2e journeys share: a devbox of their own on the real cluster, and its conversation.
+
+Waits look at facts (a condition, an event, a pod) and are bounded by one limit.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from stage.conversation import Conversation
+from stage.release import NAMESPACE as SYSTEM
+from stage.shell import read
+from stage.timeline import Timeline
+
+FACT_SECONDS_MAX = 120.0
+"""Longest wait for any one fact on a two-core machine that also runs the cluster."""
+HOME = "/home/user"
+TERMINALS = ("turn.completed", "turn.failed", "turn.cancelled")
+
+
+async def kubectl(env: Mapping[str, str], *words: str, text: str = "") -> str:
+    """Run kubectl off the event loop and return what it printed."""
+    return await asyncio.to_thread(read, ["kubectl", *words], env, text)
+
+
+async def until(
+    what: str,
+    holds: Callable[[], Awaitable[Any]],
+    seconds: float = FACT_SECONDS_MAX,
+) -> Any:
+    """Look until the answer is true; the failure names the fact and the last answer."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = await holds()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what} (last: {answer!r})"
+        await asyncio.sleep(0.1)
+
+
+@dataclass
+class Box:
+    """One devbox `box` on one axon `box` in a namespace of its own."""
+
+    env: Mapping[str, str]
+    namespace: str
+    name: str = "box"
+    axon_id: str = ""
+
+    async def kubectl(self, *words: str, text: str = "") -> str:
+        return await kubectl(self.env, "-n", self.namespace, *words, text=text)
+
+    async def get(self, resource: str, name: str = "") -> dict[str, Any]:
+        """A resource as it is, or {} when it is not there."""
+        words = ("get", resource, name or self.name, "-o", "json", "--ignore-not-found")
+        printed = await self.kubectl(*words)
+        found: dict[str, Any] = json.loads(printed) if printed.strip() else {}
+        return found
+
+    async def condition(self, kind: str) -> dict[str, Any]:
+        """A condition of the devbox, or {}."""
+        devbox = await self.get("devbox")
+        conditions = devbox.get("status", {}).get("conditions", [])
+        return next((c for c in conditions if c["type"] == kind), {})
+
+    async def pod_uid(self) -> str:
+        """Uid of the pod, "" when there is none."""
+        return str((await self.get("pod")).get("metadata", {}).get("uid", ""))
+
+    async def suspended(self) -> dict[str, Any]:
+        """Wait until it sleeps: the condition says so, the pod is gone. Returns the condition."""
+
+        async def asleep() -> dict[str, Any]:
+            condition = await self.condition("Suspended")
+            gone = not await self.pod_uid()
+            return condition if condition.get("status") == "True" and gone else {}
+
+        found: dict[str, Any] = await until("devbox suspended", asleep)
+        return found
+
+
+def manifests(box: Box, model_url: str, idle_seconds: int | None, mode: str = "Running") -> str:
+    """Blueprint, Axon and Devbox as one JSON list for kubectl apply."""
+    lifecycle: dict[str, Any] = {"resumeTriggers": {"axonEvent": True}}
+    if idle_seconds is not None:
+        lifecycle["afterIdle"] = {"idleTimeSeconds": idle_seconds, "onIdle": "Suspend"}
+    config = {
+        "autoupdate": False,
+        "share": "disabled",
+        "model": "scripted/scripted-1",
+        "small_model": "scripted/scripted-1",
+        "enabled_providers": ["scripted"],
+        "provider": {
+            "scripted": {
+                "npm": "@ai-sdk/openai-compatible",
+                "name": "Scripted",
+                "options": {"baseURL": model_url, "apiKey": "unused"},
+                "models": {
+                    "scripted-1": {
+                        "name": "Scripted",
+                        "tool_call": True,
+                        "limit": {"context": 100000, "output": 8000},
+                    }
+                },
+            }
+        },
+    }
+    switches = ("AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "DEFAULT_PLUGINS")
+    env = [{"name": f"OPENCODE_DISABLE_{s}", "value": "1"} for s in switches]
+    env.append({"name": "OPENCODE_CONFIG_CONTENT", "value": json.dumps(config)})
+    mount = {
+        "axonRef": {"name": box.name},
+        "protocol": "acp",
+        "agentBinary": "opencode",
+        "launchArgs": ["acp"],
+    }
+    specs: list[tuple[str, dict[str, Any]]] = [
+        ("Blueprint", {"image": "ranvier/devbox-opencode:dev", "env": env}),
+        ("Axon", {"deletionPolicy": "Delete"}),
+        (
+            "Devbox",
+            {
+                "operatingMode": mode,
+                "blueprintName": box.name,
+                "mounts": [{"brokerMount": mount}],
+                "lifecycle": lifecycle,
+            },
+        ),
+    ]
+    items = [
+        {
+            "apiVersion": "ranvier.dev/v1alpha1",
+            "kind": kind,
+            "metadata": {"name": box.name, "namespace": box.namespace},
+            "spec": spec,
+        }
+        for kind, spec in specs
+    ]
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+
+
+async def apply(box: Box, model_url: str, idle_seconds: int | None) -> None:
+    """Apply the manifests and wait for the axon's id."""
+    await box.kubectl("apply", "-f", "-", text=manifests(box, model_url, idle_seconds))
+
+    async def axon_id() -> str:
+        return str((await box.get("axon")).get("status", {}).get("axonId", ""))
+
+    box.axon_id = await until("axon has an id", axon_id)
+
+
+@asynccontextmanager
+async def conversation(url: str, key: str, box: Box) -> AsyncIterator[Conversation]:
+    """The box's conversation; its timeline goes to the test's captured output."""
+    async with Conversation(url, key, box.axon_id, Timeline(sys.stdout, time.monotonic())) as talk:
+        yield talk
+
+
+async def open_session(talk: Conversation) -> str:
+    """initialize and session/new; returns the session id."""
+    await talk.call("initialize", {"protocolVersion": 1, "clientCapabilities": {}})
+    session = await talk.call("session/new", {"cwd": HOME, "mcpServers": []})
+    return str(session["sessionId"])
+
+
+def of_type(talk: Conversation, event_type: str, after: int = 0) -> list[Any]:
+    """Events of a type after a sequence."""
+    return [e for e in talk.events if e.event_type == event_type and e.sequence > after]
+
+
+def check_history(talk: Conversation) -> None:
+    """What holds of every journal: no gap, one start a trigger, one end a turn."""
+    assert [e.sequence for e in talk.events] == list(range(1, len(talk.events) + 1))
+    open_turn = ""
+    triggers: set[int] = set()
+    for event in talk.events:
+        payload = json.loads(event.payload) if event.event_type.startswith("turn.") else {}
+        if event.event_type == "turn.started":
+            assert not open_turn, f"{event.sequence}: a second turn while {open_turn} is open"
+            assert payload["trigger_sequence"] not in triggers, f"{event.sequence}: trigger again"
+            triggers.add(payload["trigger_sequence"])
+            open_turn = payload["turn_id"]
+        elif event.event_type in TERMINALS and "turn_id" in payload:
+            assert payload["turn_id"] == open_turn, f"{event.sequence}: end without a start"
+            open_turn = ""
+    prompts = {
+        e.sequence
+        for e in talk.events
+        if e.event_type == "session/prompt" and e.origin == "USER_EVENT"
+    }
+    assert triggers <= prompts
+
+
+async def scale_operator(env: Mapping[str, str], replicas: int) -> None:
+    """Change the number of operators and wait until it is so."""
+    name = "deployment/ranvier-operator"
+    await kubectl(env, "-n", SYSTEM, "scale", name, f"--replicas={replicas}")
+    if replicas:
+        await kubectl(env, "-n", SYSTEM, "rollout", "status", name, "--timeout=120s")
+
+
+async def kill_pods(env: Mapping[str, str], component: str) -> None:
+    """kill -9 in effect: the pods of a component are gone at once, with no time to say goodbye."""
+    selector = f"app.kubernetes.io/component={component}"
+    words = ("delete", "pods", "-l", selector, "--force", "--grace-period=0")
+    await kubectl(env, "-n", SYSTEM, *words)

@@ -1,0 +1,58 @@
+"""Query strings as the published clients send them, and what is said about wrong ones."""
+
+import pytest
+from ranvier.events import Origin
+from ranvier_apiserver.errors import InvalidField
+from ranvier_apiserver.journal.store import AxonQuery
+from ranvier_apiserver.routes import queries
+
+
+def test_nothing_given_is_a_page_of_twenty_with_its_total() -> None:
+    assert queries.axons({}, []) == AxonQuery(limit=20)
+
+
+def test_every_filter_of_a_list() -> None:
+    params = {
+        "limit": "5",
+        "starting_after": "axn_9",
+        "id": "axn_1",
+        "name": "fix",
+        "search": "er",
+        "include_total_count": "false",
+    }
+    pairs = [*params.items(), ("metadata[a]", "1,2"), ("metadata[b][in]", "x,y")]
+    assert queries.axons(params, pairs) == AxonQuery(
+        limit=5,
+        starting_after="axn_9",
+        axon_id="axn_1",
+        name_prefix="fix",
+        search="er",
+        metadata={"a": ["1,2"], "b": ["x", "y"]},
+        with_total=False,
+    )
+
+
+@pytest.mark.parametrize("text", ["0", "5001", "-1", "many", "1.5"])
+def test_a_limit_is_from_1_to_5000(text: str) -> None:
+    with pytest.raises(InvalidField, match="limit: must be"):
+        queries.limit({"limit": text})
+
+
+def test_sequences_are_whole_numbers() -> None:
+    assert queries.sequence({}, "after_sequence") is None
+    assert queries.sequence({"after_sequence": "12"}, "after_sequence") == 12
+    for text in ("-1", "x", str(2**63)):
+        with pytest.raises(InvalidField, match="after_sequence"):
+            queries.sequence({"after_sequence": text}, "after_sequence")
+
+
+def test_origins_are_a_comma_separated_list() -> None:
+    assert queries.origins({}) is None
+    assert queries.origins({"origin": "USER_EVENT, AGENT_EVENT"}) == {Origin.USER, Origin.AGENT}
+    with pytest.raises(InvalidField, match="SYSTEM_EVENT"):
+        queries.origins({"origin": "NOBODY"})
+
+
+def test_include_total_count_is_true_or_false() -> None:
+    with pytest.raises(InvalidField):
+        queries.with_total({"include_total_count": "maybe"})

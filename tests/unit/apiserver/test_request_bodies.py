@@ -1,0 +1,94 @@
+"""Bodies are read within their limit, and wrong ones are answered with the next step."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ranvier.events import PAYLOAD_BYTES_MAX, NewEvent, Origin
+from ranvier_apiserver import bodies
+from ranvier_apiserver.errors import BadInput, InvalidField, PayloadTooLarge
+from ranvier_apiserver.routes.publish import event_from
+
+
+class Sender:
+    """Hands out body parts and counts how many were asked for."""
+
+    def __init__(self, *parts: bytes) -> None:
+        self.asked = 0
+        self._parts: Iterator[bytes] = iter(parts)
+        self._left = len(parts)
+
+    async def receive(self) -> dict[str, Any]:
+        self.asked += 1
+        self._left -= 1
+        return {"type": "http.request", "body": next(self._parts), "more_body": self._left > 0}
+
+
+def body(**changes: object) -> bytes:
+    event = {"event_type": "user.message", "origin": "USER_EVENT", "payload": "{}", "source": "me"}
+    return json.dumps({**event, **changes}).encode()
+
+
+async def test_a_body_is_put_together() -> None:
+    assert await bodies.read({"headers": []}, Sender(b"a", b"", b"b").receive, 2) == b"ab"
+
+
+async def test_a_declared_length_over_the_limit_is_refused_unread() -> None:
+    sender = Sender(b"abc")
+    with pytest.raises(PayloadTooLarge):
+        await bodies.read({"headers": [(b"content-length", b"3")]}, sender.receive, 2)
+    assert sender.asked == 0
+
+
+async def test_reading_stops_at_the_limit() -> None:
+    sender = Sender(b"ab", b"c", b"d")
+    with pytest.raises(PayloadTooLarge):
+        await bodies.read({"headers": []}, sender.receive, 2)
+    assert sender.asked == 2
+
+
+async def test_a_client_that_goes_away_leaves_no_half_body() -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(BadInput):
+        await bodies.read({"headers": []}, receive, 2)
+
+
+def test_an_event_is_read_as_it_was_sent() -> None:
+    payload = '{"text": "zwölf \\n ✓"}\u0000'
+    assert event_from(body(payload=payload)) == NewEvent(Origin.USER, "me", "user.message", payload)
+
+
+def test_system_events_are_received_never_published() -> None:
+    with pytest.raises(BadInput, match="SYSTEM_EVENT is received, never published"):
+        event_from(body(origin="SYSTEM_EVENT"))
+
+
+@pytest.mark.parametrize(
+    ("sent", "error", "says"),
+    [
+        (b"{", BadInput, "not valid JSON"),
+        (b"[]", InvalidField, "The body"),
+        (b"", InvalidField, "event_type"),
+        (body(origin="NOBODY"), InvalidField, "origin"),
+        (body(payload={}), InvalidField, "payload"),
+        (body(event_type=""), InvalidField, "event_type"),
+        (body(source="x" * 513), InvalidField, "source"),
+        (b'{"payload":"\\ud800"}', BadInput, "hex escape"),
+    ],
+)
+def test_a_wrong_body_is_answered_with_its_field(
+    sent: bytes, error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        event_from(sent)
+
+
+@pytest.mark.parametrize("character", ["a", "✓"])
+def test_the_payload_limit_is_in_bytes(character: str) -> None:
+    fits = PAYLOAD_BYTES_MAX // len(character.encode())
+    assert event_from(body(payload=character * fits)).payload == character * fits
+    with pytest.raises(PayloadTooLarge, match="publish a reference"):
+        event_from(body(payload=character * (fits + 1)))

@@ -1,0 +1,212 @@
+"""J5 and J6 of the ring: no seam between replay and live, and nobody waits for a slow reader."""
+
+import asyncio
+import json
+from collections.abc import Callable, Collection
+
+import pytest
+from ranvier.events import AxonEvent, Origin
+from ranvier.sse import SseParser
+from ranvier_apiserver import frames, tail
+from ranvier_apiserver.errors import AxonDeleted, JournalDamaged, TooBusy
+from ranvier_apiserver.journal.store import Committed, Page
+from ranvier_apiserver.tail import RING_EVENTS_MAX, Tails
+
+AXON = "axn_1"
+ORIGINS = [Origin.USER, Origin.AGENT]
+
+
+def event(sequence: int) -> AxonEvent:
+    return AxonEvent(AXON, sequence, 0, ORIGINS[sequence % 2], "s", "t", "{}")
+
+
+class Journal:
+    """Events in memory, told to the tails as a store's commits are."""
+
+    def __init__(self) -> None:
+        self.tails = Tails()
+        self.events: list[AxonEvent] = []
+        self.reads = 0
+        self.error: Exception | None = None
+
+    def commit(self, count: int = 1) -> None:
+        head = len(self.events)
+        new = [event(head + 1 + i) for i in range(count)]
+        self.events += new
+        self.tails.committed(Committed(new))
+
+    async def read_after(
+        self, axon_id: str, after: int, limit: int, origins: Collection[Origin] | None = None
+    ) -> Page:
+        self.reads += 1
+        head = len(self.events)
+        # Others run while a page is read.
+        await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
+        matching = [e for e in self.events[after:head] if origins is None or e.origin in origins]
+        found = matching[:limit]
+        at_end = len(found) == len(matching)
+        return Page(found, max(after, head) if at_end else found[-1].sequence, at_end)
+
+
+class Follower:
+    """Collects what a stream emits; `gate` closed, it is a reader that does not read."""
+
+    def __init__(self) -> None:
+        self.parser = SseParser()
+        self.sequences: list[int] = []
+        self.errors: list[str] = []
+        self.pings = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.moved = asyncio.Condition()
+
+    async def emit(self, chunk: bytes) -> None:
+        await self.gate.wait()
+        self.pings += chunk == frames.PING
+        async with self.moved:
+            for got in self.parser.feed(chunk):
+                if got.event == "error":
+                    self.errors.append(got.data)
+                else:
+                    self.sequences.append(json.loads(got.data)["sequence"])
+            self.moved.notify_all()
+
+    async def until(self, count: int) -> None:
+        await self._until(lambda: len(self.sequences) >= count)
+
+    async def until_pings(self, count: int) -> None:
+        await self._until(lambda: self.pings >= count)
+
+    async def _until(self, fact: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5), self.moved:
+            await self.moved.wait_for(fact)
+
+
+async def follow(
+    journal: Journal, follower: Follower, after: int = 0, origins: frozenset[Origin] | None = None
+) -> None:
+    await tail.stream(journal, journal.tails, AXON, after, origins, follower.emit)
+
+
+async def test_replay_passes_into_live_without_a_seam() -> None:
+    journal, follower = Journal(), Follower()
+    journal.commit(1200)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(follow(journal, follower))
+        for _ in range(300):
+            await asyncio.sleep(0)
+            journal.commit()
+        await follower.until(1500)
+        journal.tails.close()
+    assert follower.sequences == list(range(1, 1501))
+
+
+async def test_live_events_come_from_the_ring_alone() -> None:
+    journal, follower = Journal(), Follower()
+    journal.commit()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(follow(journal, follower))
+        await follower.until(1)
+        journal.commit()
+        await follower.until(2)
+        reads = journal.reads
+        for count in range(3, 10):
+            journal.commit()
+            await follower.until(count)
+        assert journal.reads == reads
+        journal.tails.close()
+
+
+async def test_a_slow_reader_falls_back_to_the_store_and_misses_nothing() -> None:
+    journal, follower = Journal(), Follower()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(follow(journal, follower))
+        journal.commit()
+        await follower.until(1)
+        follower.gate.clear()
+        for _ in range(3):
+            journal.commit(RING_EVENTS_MAX)
+            await asyncio.sleep(0)
+        follower.gate.set()
+        await follower.until(1 + 3 * RING_EVENTS_MAX)
+        journal.tails.close()
+    assert follower.sequences == list(range(1, 2 + 3 * RING_EVENTS_MAX))
+
+
+async def test_a_filter_leaves_the_others_out_in_replay_and_live() -> None:
+    journal, follower = Journal(), Follower()
+    journal.commit(600)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(follow(journal, follower, origins=frozenset({Origin.USER})))
+        await follower.until(300)
+        journal.commit(10)
+        await follower.until(305)
+        journal.tails.close()
+    assert follower.sequences == list(range(2, 611, 2))
+
+
+async def test_a_cursor_beyond_the_head_waits_for_the_events_after_it() -> None:
+    journal, follower = Journal(), Follower()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(follow(journal, follower, after=5))
+        for _ in range(7):
+            await asyncio.sleep(0)
+            journal.commit()
+        await follower.until(2)
+        journal.tails.close()
+    assert follower.sequences == [6, 7]
+
+
+async def test_an_idle_stream_is_kept_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "PING_SECONDS", 0.01)
+    journal, follower = Journal(), Follower()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(follow(journal, follower))
+        await follower.until_pings(3)
+        assert journal.reads == 1
+        journal.tails.close()
+
+
+async def test_deletion_ends_the_stream_cleanly() -> None:
+    journal, follower = Journal(), Follower()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(follow(journal, follower))
+        journal.commit()
+        await follower.until(1)
+        journal.tails.committed(Committed([], deleted_axons=[AXON]))
+    assert follower.errors == []
+
+
+async def test_an_axon_deleted_before_it_is_read_ends_the_stream_cleanly() -> None:
+    journal, follower = Journal(), Follower()
+    journal.error = AxonDeleted(AXON)
+    await follow(journal, follower)
+    assert follower.errors == []
+
+
+async def test_damage_is_told_and_ends_the_stream() -> None:
+    journal, follower = Journal(), Follower()
+    journal.error = JournalDamaged("bad bytes")
+    await follow(journal, follower)
+    assert [json.loads(error) for error in follower.errors] == [
+        {"code": 500, "message": "bad bytes"}
+    ]
+
+
+async def test_streams_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "FOLLOWERS_MAX", 1)
+    tails = Tails()
+    with tails.follow(AXON), pytest.raises(TooBusy), tails.follow(AXON):
+        pass
+    with tails.follow(AXON):
+        pass
+
+
+async def test_nothing_is_kept_for_axons_that_nobody_follows() -> None:
+    journal = Journal()
+    with journal.tails.follow(AXON):
+        journal.commit()
+    with journal.tails.follow(AXON) as followed:
+        assert followed.after(0, None) is None
