@@ -47,17 +47,14 @@ def bare_pod(devbox_pod: Mapping[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
 
 
-async def time_bare_pod(env: Mapping[str, str], manifest: str) -> float:
+async def time_bare_pod(env: Mapping[str, str], watch: WakeWatch, manifest: str) -> float:
     """Seconds from apply to Ready as a watcher sees it."""
-    watch = WakeWatch(env, NAMESPACE, "bare").start()
+    watch.begin()
     began = time.time()
     await kubectl(env, "apply", "-f", "-", text=manifest)
-    try:
-        await asyncio.to_thread(watch.wait_for, "pod ready")
-    finally:
-        seen = watch.stop()
-        await kubectl(env, "-n", NAMESPACE, "delete", "pod", "bare", "--now")
-    return seen["pod ready"] - began
+    await asyncio.to_thread(watch.wait_for, "pod ready")
+    await kubectl(env, "-n", NAMESPACE, "delete", "pod", "bare", "--now")
+    return watch.seen["pod ready"] - began
 
 
 AGENT_START = r"""
@@ -70,7 +67,7 @@ got() { while read -r line <&4; do case $line in *"\"id\":$1"[,}]*) return;; esa
 hello='"method":"initialize","params":{"protocolVersion":1,"clientCapabilities":{}}'
 echo "{\"jsonrpc\":\"2.0\",\"id\":1,$hello}" >&3; got 1
 open='"method":"session/new","params":{"cwd":"/home/user","mcpServers":[]}'
-echo "{\"jsonrpc\":\"2.0\",\"id\":2,$open}" >&3; answer 2
+echo "{\"jsonrpc\":\"2.0\",\"id\":2,$open}" >&3; got 2
 echo $(( ($(date +%s%N) - began) / 1000 ))
 kill -9 $agent; rm -r "$folder"
 """
@@ -83,14 +80,15 @@ async def time_agent_start(box: Box) -> float:
     return float((await box.kubectl(*argv, text=AGENT_START)).strip()) / 1e6
 
 
-async def one_wake(box: Box, talk: Conversation, session: str) -> dict[str, float]:
+async def one_wake(talk: Conversation, watch: WakeWatch, session: str) -> dict[str, float]:
     """Publish to the sleeping devbox; milliseconds of each phase after the publish began."""
-    watch = WakeWatch(box.env, box.namespace, box.name).start()
+    await talk.axon.get_info()  # so that the publish finds an open connection
+    watch.begin()
     began = time.time()
     trigger = await talk.prompt(session, "[[text awake]]")
     seen = {"committed": time.time()}
     await talk.turn_end(trigger)
-    seen |= watch.stop()
+    seen |= watch.seen
     running = await talk.expect("devbox.running", trigger, "SYSTEM_EVENT")
     seen |= wake_moments(json.loads(running.payload))
     started = await talk.expect("turn.started", trigger, "SYSTEM_EVENT")
@@ -113,14 +111,18 @@ async def measure(env: Mapping[str, str], url: str, key: str, rounds: int) -> di
         manifest = json.dumps(bare_pod(await box.get("pod")))
         agent = [await time_agent_start(box) for _ in range(min(rounds, 5))]
         idle = {"spec": {"lifecycle": {"afterIdle": {"idleTimeSeconds": IDLE_SECONDS}}}}
-        await box.kubectl(*("patch", "devbox", box.name, "--type=merge", "-p", json.dumps(idle)))
+        await box.kubectl("patch", "devbox", box.name, "--type=merge", "-p", json.dumps(idle))
         await box.suspended()
+        bare_watch = await asyncio.to_thread(WakeWatch(env, NAMESPACE, "bare").start)
+        box_watch = await asyncio.to_thread(WakeWatch(env, NAMESPACE, box.name).start)
         bare, wakes = [], []
         for count in range(rounds):
-            bare.append(await time_bare_pod(env, manifest))
-            wakes.append(await one_wake(box, talk, session))
+            bare.append(await time_bare_pod(env, bare_watch, manifest))
+            wakes.append(await one_wake(talk, box_watch, session))
             await box.suspended()
             print(f"· round {count + 1} of {rounds}", file=sys.stderr, flush=True)
+        bare_watch.stop()
+        box_watch.stop()
     return {"bare": bare, "agent": agent, "wakes": wakes}
 
 

@@ -100,7 +100,7 @@ async def first_turn(talk: Conversation) -> str:
 
 async def wake_turn(env: Mapping[str, str], talk: Conversation, session_id: str) -> None:
     """A prompt to the sleeping box; shows that file and conversation are still there."""
-    watch = WakeWatch(env, NAMESPACE, NAME).start()
+    watch = await asyncio.to_thread(WakeWatch(env, NAMESPACE, NAME).start)
     published_at = time.time()
     trigger = await talk.prompt(
         session_id, f"What did I ask first? [[bash cat {PROOF}]] [[history]]"

@@ -39,40 +39,39 @@ def pod_facts(pod: dict[str, Any]) -> list[str]:
 
 
 class WakeWatch:
-    """First sightings for one devbox; `start` begins, `stop` ends the two watches."""
+    """First sightings for one devbox, wake after wake.
+
+    `start` opens two watches and returns when both stream; `begin` forgets what was seen, so that
+    only what is new from there on counts; `stop` ends the watches.
+    """
 
     def __init__(self, env: Mapping[str, str], namespace: str, name: str) -> None:
         self._env, self._namespace, self._name = dict(env), namespace, name
         self._watches: list[subprocess.Popen[str]] = []
-        self._old_pods: set[str] = set()
-        self._old_wake: object = None
-        self.seen: Facts = {}
+        self._known: set[str] = set()
+        self._old: set[str] = set()
+        self._streaming: set[str] = set()
         self._news = threading.Condition()
-
-    def wait_for(self, fact: str, seconds: float = FACT_SECONDS_MAX) -> None:
-        """Block until a fact was seen; TimeoutError when it does not come."""
-        with self._news:
-            if not self._news.wait_for(lambda: fact in self.seen, seconds):
-                raise TimeoutError(f"{fact}: not seen within {seconds:.0f} s")
-
-    def _saw(self, *facts: str) -> None:
-        now = time.time()
-        with self._news:
-            for fact in facts:
-                self.seen.setdefault(fact, now)
-            self._news.notify_all()
+        self.seen: Facts = {}
 
     def start(self) -> "WakeWatch":
-        """Begin; what is there already is remembered as old and never reported."""
-        self._old_pods = {p["metadata"]["uid"] for p in self._list("pods")}
-        boxes = self._list("devboxes")
-        self._old_wake = boxes[0].get("status", {}).get("wake") if boxes else None
-        for resource, note in (("pods", self._note_pod), ("devboxes", self._note_devbox)):
-            argv = [*self._kubectl(resource), "--watch", "--output-watch-events"]
+        for resource in ("pods", "devboxes"):
+            argv = [
+                *("kubectl", "-n", self._namespace, "get", resource, "--watch"),
+                *("--output-watch-events", "-o", "json"),
+            ]
             watch = subprocess.Popen(argv, env=self._env, stdout=subprocess.PIPE, text=True)
             self._watches.append(watch)
-            threading.Thread(target=self._follow, args=(watch, note), daemon=True).start()
+            threading.Thread(target=self._follow, args=(watch, resource), daemon=True).start()
+        self._wait(lambda: self._streaming >= {"pods", "devboxes"}, "the watches stream")
+        self.begin()
         return self
+
+    def begin(self) -> None:
+        """From here on only new pods and new calls to wake count."""
+        with self._news:
+            self._old = set(self._known)
+            self.seen = {}
 
     def stop(self) -> Facts:
         for watch in self._watches:
@@ -80,33 +79,38 @@ class WakeWatch:
             watch.wait()
         return dict(self.seen)
 
-    def _kubectl(self, resource: str) -> list[str]:
-        field = f"metadata.name={self._name}"
-        return [
-            *("kubectl", "-n", self._namespace, "get", resource),
-            *("--field-selector", field, "-o", "json"),
-        ]
+    def wait_for(self, fact: str, seconds: float = FACT_SECONDS_MAX) -> None:
+        """Block until a fact was seen; TimeoutError when it does not come."""
+        self._wait(lambda: fact in self.seen, fact, seconds)
 
-    def _list(self, resource: str) -> list[dict[str, Any]]:
-        done = subprocess.run(
-            self._kubectl(resource), env=self._env, capture_output=True, text=True, check=True
-        )
-        items: list[dict[str, Any]] = json.loads(done.stdout)["items"]
-        return items
-
-    def _follow(
-        self, watch: "subprocess.Popen[str]", note: Callable[[dict[str, Any]], None]
+    def _wait(
+        self, holds: Callable[[], bool], what: str, seconds: float = FACT_SECONDS_MAX
     ) -> None:
+        with self._news:
+            if not self._news.wait_for(holds, seconds):
+                raise TimeoutError(f"{what}: not seen within {seconds:.0f} s")
+
+    def _follow(self, watch: "subprocess.Popen[str]", resource: str) -> None:
         assert watch.stdout
         for line in watch.stdout:  # one event a line
-            note(json.loads(line)["object"])
+            now = time.time()
+            found = json.loads(line)["object"]
+            with self._news:
+                self._streaming.add(resource)
+                if found["metadata"]["name"] == self._name:
+                    self._note(now, *_facts(found))
+                self._news.notify_all()
 
-    def _note_pod(self, pod: dict[str, Any]) -> None:
-        if pod["metadata"]["uid"] in self._old_pods:
-            return
-        self._saw(*pod_facts(pod))
+    def _note(self, now: float, identity: str, facts: list[str]) -> None:
+        self._known.add(identity)
+        if identity not in self._old:
+            for fact in facts:
+                self.seen.setdefault(fact, now)
 
-    def _note_devbox(self, devbox: dict[str, Any]) -> None:
-        wake = devbox.get("status", {}).get("wake")
-        if wake and wake != self._old_wake:
-            self._saw("poke")
+
+def _facts(found: dict[str, Any]) -> tuple[str, list[str]]:
+    """What tells a new pod or a new call to wake from an old one, and what has happened to it."""
+    if found["kind"] == "Pod":
+        return found["metadata"]["uid"], pod_facts(found)
+    wake = found.get("status", {}).get("wake")
+    return json.dumps(wake, sort_keys=True), ["poke"] if wake else []

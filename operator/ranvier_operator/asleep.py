@@ -11,7 +11,13 @@ from ranvier.resources import (
 )
 
 from ranvier_operator.case import Case
-from ranvier_operator.conditions import Ready, Suspended, find, suspended_reason
+from ranvier_operator.conditions import (
+    Ready,
+    Suspended,
+    asleep_because,
+    find,
+    suspended_reason,
+)
 from ranvier_operator.plans import Action, DeleteVolume, Forget
 from ranvier_operator.status import Draft
 
@@ -39,7 +45,7 @@ def at_rest(case: Case, view: DevboxView) -> Draft:
 def resting(case: Case, suspended: Suspended) -> Draft:
     """No pod, or one that is ending."""
     if case.pod is None:
-        ready = Ready(ReadyReason.SUSPENDED)
+        ready = Ready(ReadyReason.SUSPENDED, asleep_because(suspended))
         return Draft(actions=case.adjust_volume(), ready=ready, suspended=suspended)
     return Draft(
         actions=case.end_pod(),

@@ -93,6 +93,11 @@ class Suspended:
         return self.reason in _ASLEEP
 
 
+def asleep_because(suspended: Suspended) -> str:
+    """Why it sleeps, in the words of the condition Suspended, for the column that people read."""
+    return f"{suspended.reason}: {suspended.detail or _plain(suspended.reason.meaning)}"
+
+
 def unresolved(problem: Problem) -> Ready:
     """Ready of a devbox whose spec can not be carried out."""
     return Ready(_READY_FOR[problem.reason], problem.message)
