@@ -114,8 +114,9 @@ def _up(options: argparse.Namespace, places: Places, progress: Progress) -> None
             progress.cached(f"cluster {record.name}")
         else:
             image = node_image(docker, places, progress)
-            if kind_cluster.node_names(docker, places, record.name):
+            if read_record(places) is not None:
                 progress.note(f"the cluster {record.name} does not answer: it is made anew")
+            if kind_cluster.node_names(docker, places, record.name):
                 kind_cluster.delete(record.name, docker, places, progress)
             record = ClusterRecord(record.name, record.nodes, image)
             kind_cluster.create(record, docker, places, progress)

@@ -7,6 +7,7 @@ taken for it, let alone ended.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -94,13 +95,11 @@ def ensure(places: Places, progress: Progress) -> Docker:
 
 
 def stop(places: Places, progress: Progress) -> None:
-    """End the private daemon and take back all it did to the machine. Does nothing when there is
-    none."""
-    record = _recorded(places)
-    docker = running(places) if record else None
-    if record is None and not places.machine_before.exists():
+    """End the private daemon and take back all it did. Does nothing where there is none."""
+    if _recorded(places) is None and machine.remembered(places) is None:
         return
     with progress.step("ending the private Docker daemon"):
+        docker, record = running(places), _recorded(places)
         if docker is not None:
             _empty(docker)
         if record is not None:
@@ -112,9 +111,7 @@ def stop(places: Places, progress: Progress) -> None:
     for difference in left:
         progress.note(f"not as before: {difference}")
     if not left:
-        progress.note(
-            "the machine is as it was before (interfaces, cgroups, mounts, firewall, settings)"
-        )
+        progress.note("the machine is as before: interfaces, cgroups, mounts, firewall, settings")
 
 
 def _answers(docker: Docker) -> bool:
@@ -148,6 +145,7 @@ def _start(places: Places) -> Docker:
     machine.remember(places)
     places.docker_socket.unlink(missing_ok=True)
     (places.state / "docker.pid").unlink(missing_ok=True)
+    _forget_dead_containerd(places)
     log = places.logs / "dockerd.log"
     with log.open("wb") as sink:
         process = subprocess.Popen(
@@ -164,6 +162,7 @@ def _start(places: Places) -> Docker:
     deadline = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < deadline and process.poll() is None:
         if places.docker_socket.exists() and _answers(docker):
+            _empty(docker)  # containers of a run that ended without `down`
             return docker
         time.sleep(0.1)
     raise Failure(
@@ -222,8 +221,11 @@ def _end(pid: int) -> None:
 
 
 def _end_leftovers(places: Places) -> None:
-    """Children a killed daemon left behind (containerd, its shims): known by our folder on their
-    command line."""
+    """End what a killed daemon left running.
+
+    Its children (containerd, shims) have our folder on their command line; the containers'
+    processes are in our control group, where nobody else puts any.
+    """
     mark = str(places.docker_exec)
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -231,7 +233,16 @@ def _end_leftovers(places: Places) -> None:
                 words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
             except OSError:
                 continue
-            if Path(words[0]).name.startswith(("containerd", "docker")) and any(
-                mark in w for w in words
-            ):
+            program = Path(words[0]).name
+            if program.startswith(("containerd", "docker")) and any(mark in w for w in words):
                 _end(int(entry.name))
+    for pid in machine.group_members(places.cgroup_parent):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _forget_dead_containerd(places: Places) -> None:
+    """dockerd waits for the containerd of its last run, even for one that is only a zombie."""
+    path = places.docker_exec / "containerd" / "containerd.pid"
+    if path.exists() and _start_time(int(path.read_text() or 0)) is None:
+        path.unlink()

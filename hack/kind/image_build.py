@@ -140,7 +140,9 @@ def _build(
         secrets.mkdir(mode=0o700)
         recipe.write_context(context, archive)
         command, builder_environment = builder(docker)
-        command += ["--progress", "plain", "--network", "host", "--tag", recipe.reference]
+        command += ["--progress", "plain", "--tag", recipe.reference]
+        if docker.private:
+            command += ["--network", "host"]  # it reaches what this machine reaches
         command += ["--build-arg", f"BASE={base}", "--label", f"{KEY_LABEL}={key}"]
         command += build_options(secrets, environment)
         command += ["--file", context / "Containerfile", context]

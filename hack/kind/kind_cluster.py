@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from kind.docker_daemon import Docker
 from kind.errors import CommandFailed, Failure
+from kind.image_transfer import missing_images, transfer
 from kind.places import Places
 from kind.processes import answer, lines_of, run_logged
 from kind.progress import Progress
@@ -152,40 +153,25 @@ def load(
         progress.cached(f"on every node: {', '.join(present)}")
     if missing:
         with progress.step(f"loading {', '.join(missing)}"):
-            command: list[str | Path] = [
-                tool(places, "kind"),
-                "load",
-                "docker-image",
-                "--name",
-                cluster,
-                *missing,
-            ]
-            run_logged(command, places.logs / "kind-load.log", environment=docker.environment)
+            _copy(missing, nodes, cluster, docker, places)
 
 
-def missing_images(wanted: Mapping[str, str], listings: Sequence[str]) -> list[str]:
-    """References that some node does not have with the wanted id (`listings`: what crictl says on
-    each node)."""
-    nodes = [
-        {(tag, image["id"]) for image in json.loads(listing)["images"] for tag in image["repoTags"]}
-        for listing in listings
-    ]
-    return [
-        reference
-        for reference, image_id in wanted.items()
-        if any((full_reference(reference), image_id) not in held for held in nodes)
-    ]
-
-
-def full_reference(reference: str) -> str:
-    """A reference as a node lists it: with registry and tag ("a/b" → "docker.io/a/b:latest")."""
-    first, slash, _ = reference.partition("/")
-    if not slash:
-        reference = f"docker.io/library/{reference}"
-    elif not ("." in first or ":" in first or first == "localhost"):
-        reference = f"docker.io/{reference}"
-    tagged = ":" in reference.rpartition("/")[2] or "@" in reference
-    return reference if tagged else f"{reference}:latest"
+def _copy(
+    images: Sequence[str], nodes: Sequence[str], cluster: str, docker: Docker, places: Places
+) -> None:
+    """Copy what the nodes lack; should a node not take that, copy the whole as kind does."""
+    try:
+        transfer(images, nodes, docker, places)
+    except CommandFailed:
+        command: list[str | Path] = [
+            tool(places, "kind"),
+            "load",
+            "docker-image",
+            "--name",
+            cluster,
+        ]
+        log = places.logs / "kind-load.log"
+        run_logged([*command, *images], log, environment=docker.environment)
 
 
 def _present(places: Places) -> list[str]:

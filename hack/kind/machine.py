@@ -7,9 +7,11 @@ is reported.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,6 +39,7 @@ SETTINGS = (
     "vm/panic_on_oom",
 )
 FIREWALLS = ("iptables", "ip6tables")
+SETTLE_SECONDS_MAX = 5.0
 
 
 @dataclass(frozen=True)
@@ -67,26 +70,47 @@ def take_snapshot() -> Snapshot:
 def remember(places: Places) -> None:
     """Keep the snapshot that `put_back` goes by. One from this boot stays: its daemon ended without
     `down`."""
-    if _remembered(places) is None:
+    if remembered(places) is None:
         places.machine_before.write_text(json.dumps(asdict(take_snapshot()), indent=1))
 
 
 def put_back(places: Places) -> list[str]:
     """Take back what came since `remember`, forget it, and return what still differs (nothing, that
     is)."""
-    before = _remembered(places)
+    before = remembered(places)
     if before is None:
         places.machine_before.unlink(missing_ok=True)
         return []
-    _unmount([str(places.docker_data), str(places.docker_exec)])
+    # The kernel takes a moment to let go of what a process that just ended held.
+    deadline = time.monotonic() + SETTLE_SECONDS_MAX
+    while True:
+        _take_back(before, places)
+        left = differences(before, take_snapshot())
+        if not left or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    places.machine_before.unlink(missing_ok=True)
+    return left
+
+
+def _take_back(before: Snapshot, places: Places) -> None:
+    _unmount([str(places.docker_data), str(places.docker_exec)], before)
     _remove_bridges(before)
     _remove_cgroups(places.cgroup_parent)
     _restore_firewalls(before)
     for name, value in before.settings.items():
         if _setting(name) != value:
             Path("/proc/sys", name).write_text(value)
-    places.machine_before.unlink(missing_ok=True)
-    return differences(before, take_snapshot())
+
+
+def group_members(name: str) -> set[int]:
+    """Processes in a first-level control group or below it."""
+    members: set[int] = set()
+    for parent in (CGROUPS / name, *CGROUPS.glob(f"*/{name}")):
+        for path in parent.rglob("cgroup.procs"):
+            with contextlib.suppress(OSError):  # a group that has just gone
+                members |= {int(word) for word in path.read_text().split()}
+    return members
 
 
 def differences(before: Snapshot, after: Snapshot) -> list[str]:
@@ -109,7 +133,7 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def _remembered(places: Places) -> Snapshot | None:
+def remembered(places: Places) -> Snapshot | None:
     """The kept snapshot, unless the machine was started anew since: then there is nothing to take
     back."""
     if not places.machine_before.exists():
@@ -143,9 +167,10 @@ def _mount_points() -> Iterator[str]:
         yield line.split()[1].encode().decode("unicode_escape")
 
 
-def _unmount(folders: list[str]) -> None:
-    """Whatever is still mounted below our folders, innermost first."""
-    ours = [point for point in _mount_points() if any(point.startswith(f"{f}/") for f in folders)]
+def _unmount(folders: list[str], before: Snapshot) -> None:
+    """What was mounted on or below our folders since, innermost first."""
+    new = [point for point in _mount_points() if point not in before.mounts]
+    ours = [point for point in new if any(f"{point}/".startswith(f"{f}/") for f in folders)]
     for point in sorted(ours, key=len, reverse=True):
         succeeds(["umount", "--lazy", point])
 

@@ -101,7 +101,13 @@ def own_image_key(places: Places) -> str:
     code = Path(__file__).parent
     return content_key(
         NODE_ROOT.key,
-        tree_key(NODE_FILES, code / "node_image.py", code / "node_tree.py", code / "pod_images.py"),
+        tree_key(
+            NODE_FILES,
+            code / "node_image.py",
+            code / "node_tree.py",
+            code / "pod_images.py",
+            code / "oci_archive.py",
+        ),
         *(program_path(places, program).name for program in NODE_PROGRAMS.values()),
     )
 
@@ -128,7 +134,7 @@ def _build(reference: str, docker: Docker, places: Places, progress: Progress) -
             answer(["tar", "-C", root, "-xf", packed_root, "--exclude=./dev/*"])
             place_files(root, programs)
         with progress.step("packing the pods' images"):
-            write_archive(pod_images(programs, pause, root), archive, os.uname().machine)
+            write_archive(pod_images(programs, pause, root), archive)
         with (
             progress.step("filling the node's image store"),
             _containerd(programs, root, Path(folder)) as ctr,

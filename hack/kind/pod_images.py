@@ -7,7 +7,6 @@ stored once.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import subprocess
@@ -17,14 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from kind.oci_archive import ZSTD_LAYER, Blob, digest_of, oci_archive, platform
 from kind.processes import answer
 from kind.recipe import IMAGE_VERSIONS, KUBERNETES
 
-_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-_CONFIG = "application/vnd.oci.image.config.v1+json"
-_LAYER = "application/vnd.oci.image.layer.v1.tar+zstd"
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # Entries of /etc/passwd that the pods' security contexts name.
 _USERS = "root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n"
 
@@ -157,59 +153,29 @@ def _busybox(root: Path) -> Layer:
     return layer
 
 
-def write_archive(images: Iterable[PodImage], target: Path, architecture: str) -> None:
-    """Write all images into one OCI archive that `ctr images import` reads."""
-    blobs: dict[str, bytes] = {}
-
-    def stored(data: bytes, media_type: str) -> dict[str, Any]:
-        digest = hashlib.sha256(data).hexdigest()
-        blobs[digest] = data
-        return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
-
-    packed: dict[int, tuple[str, dict[str, Any]]] = {}
-    platform = {"architecture": _ARCHITECTURES[architecture], "os": "linux"}
-    index = []
-    for image in images:
-        for layer in image.layers:
-            if id(layer) not in packed:
-                tar = layer.packed()
-                packed[id(layer)] = (
-                    f"sha256:{hashlib.sha256(tar).hexdigest()}",
-                    stored(_compressed(tar), _LAYER),
-                )
-        config = {
-            **platform,
-            "created": "1970-01-01T00:00:00Z",
-            "config": {"Entrypoint": list(image.entrypoint) or None, "Env": [_PATH]},
-            "rootfs": {
-                "type": "layers",
-                "diff_ids": [packed[id(layer)][0] for layer in image.layers],
-            },
-        }
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": _MANIFEST,
-            "config": stored(json.dumps(config).encode(), _CONFIG),
-            "layers": [packed[id(layer)][1] for layer in image.layers],
-        }
-        named = {"platform": platform, "annotations": {"io.containerd.image.name": image.reference}}
-        index.append({**stored(json.dumps(manifest).encode(), _MANIFEST), **named})
-    with tarfile.open(target, "w") as archive:
-        _add_blob(archive, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-        _add_blob(
-            archive, "index.json", json.dumps({"schemaVersion": 2, "manifests": index}).encode()
-        )
-        for digest, data in blobs.items():
-            _add_blob(archive, f"blobs/sha256/{digest}", data)
+def write_archive(images: Iterable[PodImage], target: Path) -> None:
+    """Write all images into one archive that `ctr images import` reads."""
+    packed: dict[int, tuple[str, Blob]] = {}
+    with oci_archive(target) as archive:
+        for image in images:
+            for layer in image.layers:
+                if id(layer) not in packed:
+                    tar = layer.packed()
+                    packed[id(layer)] = (
+                        digest_of(tar),
+                        archive.add_blob(_compressed(tar), ZSTD_LAYER),
+                    )
+            config = {
+                **platform(),
+                "created": "1970-01-01T00:00:00Z",
+                "config": {"Entrypoint": list(image.entrypoint) or None, "Env": [_PATH]},
+                "rootfs": {"type": "layers", "diff_ids": [packed[id(x)][0] for x in image.layers]},
+            }
+            layers = [packed[id(layer)][1] for layer in image.layers]
+            archive.add_image(image.reference, json.dumps(config).encode(), layers)
 
 
 def _compressed(data: bytes) -> bytes:
     # Level 3 on all cores: a better level makes every cluster start wait for nothing.
     command = ["zstd", "--quiet", "-3", "-T0", "--stdout"]
     return subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True).stdout
-
-
-def _add_blob(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    info = tarfile.TarInfo(name)
-    info.size = len(data)
-    tar.addfile(info, io.BytesIO(data))

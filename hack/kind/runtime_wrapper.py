@@ -22,7 +22,9 @@ CAPABILITY_BIT = 24
 
 
 def is_missing() -> bool:
-    """Whether this process, though root, may not raise resource limits."""
+    """Whether this process, though root, may not raise resource limits (asked on Linux only)."""
+    if not os.path.exists("/proc/self/status"):
+        return False
     with open("/proc/self/status") as status:
         masks = [int(line.split()[1], 16) for line in status if line.startswith("CapBnd:")]
     return not masks[0] >> CAPABILITY_BIT & 1

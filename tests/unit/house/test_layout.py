@@ -31,7 +31,10 @@ def test_every_module_says_its_idea_first_and_stays_small(path: Path) -> None:
     assert path.stem not in {"utils", "helpers", "common", "manager", "util", "misc"}
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock", "hack/uv.lock"])
+@pytest.mark.parametrize(
+    "name",
+    ["requirements.lock", "requirements-dev.lock", "hack/uv.lock", "images/ranvier/build.lock"],
+)
 def test_locks_hold_names_versions_and_hashes_but_no_addresses(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     assert "--hash=sha256:" in text
