@@ -1,11 +1,14 @@
 """Nothing is lost while the operator is away: wakes wait for it, deletion does not."""
 
 from journeys import (
+    SYSTEM,
     Box,
     apply,
     check_history,
     conversation,
     kill_pods,
+    kubectl,
+    lease_holder,
     open_session,
     scale_operator,
     until,
@@ -31,6 +34,27 @@ async def test_an_event_published_while_the_operator_is_dead_wakes_after_its_res
             await scale_operator(box.env, 1)
         assert (await talk.turn_end(second)).event_type == "turn.completed"
         assert "prompts=2" in talk.text_after(second)
+        check_history(talk)
+
+
+async def test_a_second_operator_takes_over_when_the_leader_dies(
+    box: Box, model_url: str, api: ApiForward, key: str
+) -> None:
+    await apply(box, model_url, idle_seconds=2)
+    async with conversation(api.url, key, box) as talk:
+        session = await open_session(talk)
+        await talk.turn_end(await talk.prompt(session, "[[text before]]"))
+        await box.suspended()
+        try:
+            await scale_operator(box.env, 2)
+            leader = await lease_holder(box.env)
+            words = ("delete", "pod", leader, "--force", "--grace-period=0")
+            await kubectl(box.env, "-n", SYSTEM, *words)
+            second = await talk.prompt(session, "[[history]]")
+            assert (await talk.turn_end(second)).event_type == "turn.completed"
+            assert await lease_holder(box.env) != leader
+        finally:
+            await scale_operator(box.env, 1)
         check_history(talk)
 
 

@@ -204,6 +204,12 @@ async def scale_operator(env: Mapping[str, str], replicas: int) -> None:
         await kubectl(env, "-n", SYSTEM, "rollout", "status", name, "--timeout=120s")
 
 
+async def lease_holder(env: Mapping[str, str]) -> str:
+    """Name of the operator pod that leads."""
+    words = ("get", "lease", "ranvier-operator", "-o", "jsonpath={.spec.holderIdentity}")
+    return (await kubectl(env, "-n", SYSTEM, *words)).split("_")[0]
+
+
 async def kill_pods(env: Mapping[str, str], component: str) -> None:
     """kill -9 in effect: the pods of a component are gone at once, with no time to say goodbye."""
     selector = f"app.kubernetes.io/component={component}"
