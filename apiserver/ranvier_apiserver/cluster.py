@@ -119,8 +119,7 @@ class KubernetesPoker:
                 # Mostly a kept-alive connection that the other side closed: a new one is at hand.
                 await self._cluster.call(self._patch, wake)
         except ApiException as error:
-            # 409: the name belongs to another Devbox by now, so this one is gone as well.
-            if error.status in (404, 409):
+            if error.status == 404:
                 return False
             raise PokeFailed(f"{error.status} {error.reason}") from error
         except (HTTPError, OSError) as error:
@@ -141,13 +140,9 @@ class KubernetesPoker:
 
 
 def patch_of(wake: Wake) -> dict[str, Any]:
-    """The same for as long as the reason is the same, so a repeated poke writes nothing.
-
-    The uid makes the API server refuse when the name was given to another Devbox.
-    """
+    """The same for as long as the reason is the same, so a repeated poke writes nothing."""
     time = datetime.fromtimestamp(wake.time_ms / 1000, UTC).isoformat(timespec="milliseconds")
     return {
-        "metadata": {"uid": wake.devbox_uid},
         "status": {
             "wake": {
                 "generation": wake.generation,

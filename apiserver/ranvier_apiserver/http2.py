@@ -138,7 +138,7 @@ class Http2Protocol(asyncio.Protocol):
                 if (stream := self.streams.get(event.stream_id)) is not None:
                     stream.body_received(event.data, event.flow_controlled_length)
                 else:
-                    # Answered before its body was read: the connection's window must not shrink.
+                    # Answered before its body was read: the rest is let in and dropped.
                     self.acknowledge(event.flow_controlled_length, event.stream_id)
             case h2.events.StreamEnded():
                 if (stream := self.streams.get(event.stream_id)) is not None:

@@ -38,7 +38,6 @@ class Stream:
         self._body: list[tuple[bytes, int]] = []
         self._body_complete = False
         self._is_read = False
-        self._sent_headers = False
         self._sent_end = False
         self._is_gone = False
         self._arrived = asyncio.Event()
@@ -108,7 +107,6 @@ class Stream:
         headers += [*self._connection.server_state.default_headers]
         headers += [(name, value) for name, value in own if name not in HOP_BY_HOP]
         self._connection.h2.send_headers(self._id, headers)
-        self._sent_headers = True
         self._connection.flush()
 
     async def _send_body(self, body: bytes, more: bool) -> None:
@@ -132,14 +130,15 @@ class Stream:
             self._arrived.set()
 
     def _close(self) -> None:
-        """The application is done: what it left open is reset, what it left unread is freed."""
+        """The application is done. What it left open is reset; a body it left unread is let in.
+
+        Resetting there too would be shorter, but some clients wait for room to send to the end,
+        whatever was answered meanwhile. Memory is not held: parts are dropped as they arrive.
+        """
         self._connection.acknowledge(sum(size for _, size in self._body), self._id)
         self._body = []
-        if not self._is_gone:
-            done = self._sent_end
-            code = h2.errors.ErrorCodes.NO_ERROR if done else h2.errors.ErrorCodes.INTERNAL_ERROR
+        if not (self._is_gone or self._sent_end):
             with contextlib.suppress(h2.exceptions.ProtocolError):
-                # After a whole answer this only says "send me no more of the body".
-                self._connection.h2.reset_stream(self._id, code)
+                self._connection.h2.reset_stream(self._id, h2.errors.ErrorCodes.INTERNAL_ERROR)
             self._connection.flush()
         self._connection.finished(self._id)

@@ -5,6 +5,7 @@ exactly one terminal. T5: an epoch that is over can append nothing. The journal 
 itself, so that a broker with a bug, or two brokers at once, can not break them.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -119,4 +120,15 @@ def _start(mount: Mount, mark: TurnStarted, at: Appending) -> Mount:
 
 
 def _is_turn_event(event: AppendEvent) -> bool:
-    return event.origin is Origin.SYSTEM and event.event_type in _TURN_EVENTS
+    """`turn.failed` without a `turn_id` tells clients that a request outside any turn failed."""
+    if event.origin is not Origin.SYSTEM or event.event_type not in _TURN_EVENTS:
+        return False
+    return event.event_type != SystemEvent.TURN_FAILED or _names_a_turn(event.payload)
+
+
+def _names_a_turn(payload: str) -> bool:
+    try:
+        said = json.loads(payload)
+    except ValueError:
+        return True
+    return not isinstance(said, dict) or "turn_id" in said

@@ -93,8 +93,8 @@ class QuietServer(Server):
         await super().shutdown(sockets)
 
 
-async def serve(app: ASGIApp, host: str, port: int, before_stop: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT; `before_stop` must end all endless answers."""
+def server_for(app: ASGIApp, before_stop: Callable[[], None]) -> QuietServer:
+    """A server that stops when its `should_exit` is set; `before_stop` ends endless answers."""
     config = Config(
         app,
         http=SwitchProtocol,
@@ -104,10 +104,16 @@ async def serve(app: ASGIApp, host: str, port: int, before_stop: Callable[[], No
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    server = QuietServer(config, before_stop)
+    return QuietServer(config, before_stop)
+
+
+async def serve(app: ASGIApp, host: str, port: int, before_stop: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    server = server_for(app, before_stop)
 
     def stop() -> None:
         server.should_exit = True

@@ -161,6 +161,12 @@ class JournalMachine(RuleBasedStateMachine):
             mounts = [ModelMount(axon, activity=self.now) for axon in axons]
             self.model.boxes[name] = ModelBox(mounts, self.now)
             self.bind(name)
+        # Begin where rules meet most: something to read, and brokers to read it.
+        for axon in ("a", "b"):
+            self.publish(axon, Origin.USER)
+        for name, axons in BOXES.items():
+            for index in range(len(axons)):
+                self.attach(name, index, behind=False)
 
     def bind(self, name: str) -> None:
         box = self.model.boxes[name]
@@ -219,18 +225,41 @@ class JournalMachine(RuleBasedStateMachine):
         assert (answer.epoch, answer.cursor) == (mount.epoch, mount.cursor)
         self.model.brokers.append(ModelBroker(box, index, answer.epoch))
 
-    @precondition(lambda self: self.model.brokers)
-    @rule(data=st.data(), kind=st.sampled_from(["say", "start", "end", "wrong start", "skip"]))
+    @rule(data=st.data())
+    def broker_starts_a_turn(self, data: st.DataObject) -> None:
+        self.broker_appends(data, "start")
+
+    @rule(data=st.data())
+    def broker_ends_its_turn(self, data: st.DataObject) -> None:
+        self.broker_appends(data, "end")
+
+    @rule(data=st.data())
+    def broker_plays_a_whole_turn_and_the_same_again(self, data: st.DataObject) -> None:
+        for kind in ("start", "start", "end", "start again"):
+            self.broker_appends(data, kind)
+
+    @rule(data=st.data(), kind=st.sampled_from(["start again", "wrong start"]))
+    def broker_starts_wrongly(self, data: st.DataObject, kind: str) -> None:
+        self.broker_appends(data, kind)
+
+    @rule(data=st.data(), kind=st.sampled_from(["say", "skip"]))
+    def broker_speaks(self, data: st.DataObject, kind: str) -> None:
+        self.broker_appends(data, kind)
+
     def broker_appends(self, data: st.DataObject, kind: str) -> None:
-        broker = data.draw(st.sampled_from(self.model.brokers))
-        mount = self.model.boxes[broker.box].mounts[broker.index]
+        live = [broker for broker in self.model.brokers if self.is_live(broker)]
+        broker = data.draw(st.sampled_from(3 * live + self.model.brokers))
+        mount = self.mount_of(broker)
         unread = self.model.unread(mount)
         events: list[tuple[Origin, str]] = [(Origin.AGENT, "session/update")]
         cursor, marks, allowed, turn = mount.cursor, [], True, mount.turn
-        if kind in ("start", "wrong start"):
+        if kind in ("start", "start again", "wrong start"):
             trigger = unread[0] if unread else mount.cursor
-            if kind == "wrong start":
-                trigger = data.draw(st.integers(0, len(self.model.events[mount.axon]) + 1))
+            if kind == "start again":
+                trigger = mount.last_trigger
+            elif kind == "wrong start":
+                low = data.draw(st.sampled_from([0, mount.last_trigger + 1]))
+                trigger = data.draw(st.integers(low, len(self.model.events[mount.axon]) + 1))
             self.turns += 1
             turn = (f"t{self.turns}", trigger)
             marks = [TurnStarted(turn_id=turn[0], trigger=trigger, event_index=1)]
@@ -251,7 +280,7 @@ class JournalMachine(RuleBasedStateMachine):
             turn_marks=marks,
         )
         call = self.store.append(broker.box, broker.index, request)
-        if not (mount.attached and mount.epoch == broker.epoch):
+        if not self.is_live(broker):
             with pytest.raises(Fenced):
                 self.do(call)
         elif not allowed:
@@ -267,8 +296,15 @@ class JournalMachine(RuleBasedStateMachine):
             mount.cursor, mount.turn = cursor, turn
             if marks:
                 mount.activity = self.now
-            if kind in ("start", "wrong start") and turn:
+            if "start" in kind and turn:
                 mount.last_trigger = turn[1]
+
+    def mount_of(self, broker: ModelBroker) -> ModelMount:
+        return self.model.boxes[broker.box].mounts[broker.index]
+
+    def is_live(self, broker: ModelBroker) -> bool:
+        mount = self.mount_of(broker)
+        return mount.attached and mount.epoch == broker.epoch
 
     def may_start(self, mount: ModelMount, trigger: int) -> bool:
         events = self.model.events[mount.axon]
@@ -282,11 +318,10 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def broker_repeats_its_last_batch(self, data: st.DataObject) -> None:
         broker = data.draw(st.sampled_from([b for b in self.model.brokers if b.last]))
-        mount = self.model.boxes[broker.box].mounts[broker.index]
         assert broker.last is not None
         request, answer = broker.last
         call = self.store.append(broker.box, broker.index, request)
-        if mount.attached and mount.epoch == broker.epoch:
+        if self.is_live(broker):
             assert self.do(call) == answer
         else:
             with pytest.raises(Fenced):
@@ -294,8 +329,10 @@ class JournalMachine(RuleBasedStateMachine):
 
     # --- the operator
 
-    @rule(box=BOX, force=st.booleans(), behind=st.booleans())
-    def sleep(self, box: str, force: bool, behind: bool) -> None:
+    @rule(box=BOX, wait=st.booleans(), how=st.sampled_from(["ask", "ask", "force", "behind"]))
+    def sleep(self, box: str, wait: bool, how: str) -> None:
+        force, behind = how == "force", how == "behind"
+        self.now += IDLE_MS * wait
         state = self.model.boxes[box]
         request = SleepRequest(
             generation=state.generation - behind, idle_seconds=IDLE_MS / 1000, force=force
@@ -309,6 +346,11 @@ class JournalMachine(RuleBasedStateMachine):
         elif not asleep:
             self.fall_asleep(state)
         assert answer.generation == state.generation
+
+    @rule(box=st.sampled_from(["one", "two"]), origin=st.sampled_from(sorted(INBOUND_ORIGINS)))
+    def sleeps_and_is_written_to(self, box: str, origin: Origin) -> None:
+        self.sleep(box, wait=False, how="force")
+        self.publish(BOXES[box][-1], origin)
 
     def fall_asleep(self, state: ModelBox) -> None:
         for mount in state.mounts:
@@ -389,5 +431,5 @@ class JournalMachine(RuleBasedStateMachine):
                 assert turn == mount.turn
 
 
-JournalMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+JournalMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
 TestJournalMachine = JournalMachine.TestCase

@@ -65,9 +65,12 @@ def open_journal(folder: Path) -> Opened:
     return Opened(path, connection, lock)
 
 
-def read_only(path: Path) -> str:
-    """The URI for a connection that can only read."""
-    return f"{path.resolve().as_uri()}?mode=ro"
+def read_only(path: Path) -> sqlite3.Connection:
+    """A connection that can not write, for whichever thread takes it."""
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    return connection
 
 
 def checkpoint_connection(path: Path) -> sqlite3.Connection:

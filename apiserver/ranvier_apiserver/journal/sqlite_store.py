@@ -26,7 +26,7 @@ from ranvier.internal import (
 
 from ranvier_apiserver.clock import Clock
 from ranvier_apiserver.errors import AxonDeleted
-from ranvier_apiserver.journal import box_commands, commands, loading, opening
+from ranvier_apiserver.journal import box_commands, commands, loading, opening, pages
 from ranvier_apiserver.journal.checkpoint import Checkpointer
 from ranvier_apiserver.journal.reader import Reader
 from ranvier_apiserver.journal.store import (
@@ -45,9 +45,9 @@ from ranvier_apiserver.state import Axon, Wake
 class SqliteStore:
     """Implements `store.Store`; open it in the event loop that will use it."""
 
-    def __init__(self, opened: opening.Opened, reader: Reader, clock: Clock) -> None:
+    def __init__(self, opened: opening.Opened, clock: Clock) -> None:
         self._opened = opened
-        self._reader = reader
+        self._reader = Reader(opened.path)
         self._clock = clock
         self._listeners: list[Listener] = []
         self._checkpointer = Checkpointer(opened.path)
@@ -62,12 +62,12 @@ class SqliteStore:
     @classmethod
     async def open(cls, folder: Path, clock: Clock) -> "SqliteStore":
         opened = await asyncio.to_thread(opening.open_journal, folder)
-        return cls(opened, await Reader.open(opened.path), clock)
+        return cls(opened, clock)
 
     async def close(self) -> None:
         """Commits what is queued; nothing acknowledged ever depends on this being called."""
         await asyncio.to_thread(self._writer.stop)
-        await self._reader.close()
+        await asyncio.to_thread(self._reader.close)
         await asyncio.to_thread(self._checkpointer.stop)
         self._opened.close()
 
@@ -93,7 +93,7 @@ class SqliteStore:
         return await self._writer.submit(commands.ReadAxon(axon_id))
 
     async def axons(self, query: AxonQuery) -> AxonList:
-        return await self._reader.axons(query)
+        return await self._reader.read(pages.axons, query)
 
     async def update_axon(self, axon_id: str, metadata: dict[str, str] | None) -> Axon:
         return await self._writer.submit(commands.UpdateAxon(axon_id, metadata))
@@ -110,10 +110,12 @@ class SqliteStore:
     async def read_after(
         self, axon_id: str, after: int, limit: int, origins: Collection[Origin] | None = None
     ) -> Page:
-        return await self._reader.read_after(await self._live(axon_id), after, limit, origins)
+        axon = await self._live(axon_id)
+        return await self._reader.read(pages.read_after, axon, after, limit, origins)
 
     async def read_before(self, axon_id: str, before: int | None, limit: int) -> History:
-        return await self._reader.read_before(await self._live(axon_id), before, limit)
+        axon = await self._live(axon_id)
+        return await self._reader.read(pages.read_before, axon, before, limit)
 
     async def _live(self, axon_id: str) -> Axon:
         axon = self._writer.peek(axon_id) or await self.axon(axon_id)
@@ -166,8 +168,8 @@ class SqliteStore:
         return await self._writer.submit(box_commands.ListWakes())
 
     async def tidy(self) -> bool:
-        axon_number = await self._reader.deleted_with_events()
-        oldest_ms = await self._reader.oldest_answer_ms()
+        axon_number = await self._reader.read(pages.deleted_with_events)
+        oldest_ms = await self._reader.read(pages.oldest_answer_ms)
         old = oldest_ms is not None and oldest_ms < self._clock() - commands.ANSWERS_KEPT_MS
         if axon_number is None and not old:
             return False

@@ -21,8 +21,6 @@ END: Final = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
 class Subscribe:
-    path = "/v1/axons/{axon_id}/subscribe/sse"
-
     def __init__(self, context: Context) -> None:
         self._context = context
 

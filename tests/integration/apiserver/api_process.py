@@ -3,8 +3,14 @@
 import asyncio
 import json
 import signal
+import subprocess
 import sys
-from dataclasses import dataclass, field
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,83 +20,131 @@ from ranvier.sse import SseParser
 KEY = "key-of-a-person-0123456789"
 READER = "key-of-a-reader-0123456789"
 OPERATOR = "token-of-the-operator"
-BROKER = "token-of-broker-u1"
-STRANGER = "token-of-broker-u2"
 
 READY_SECONDS = 20
 
 
-@dataclass
 class ApiServer:
     """One process at a time; `start` again after `kill` opens the same journal."""
 
-    folder: Path
-    flags: tuple[str, ...] = ()
-    port: int = 0
-    logs: list[dict[str, Any]] = field(default_factory=list)
-    process: asyncio.subprocess.Process | None = None
-    reading: asyncio.Task[None] | None = None
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.flags: tuple[str, ...] = ()
+        self.port = 0
+        self.logs: list[dict[str, Any]] = []
+        self.identities: dict[str, dict[str, str]] = {OPERATOR: {"role": "operator"}}
+        self.process: subprocess.Popen[bytes] | None = None
+        (folder / "keys").write_text(f"{KEY}\n{READER} axons:read\n")
+        self.admit()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def write_files(self) -> None:
-        """Who may call it."""
-        (self.folder / "keys").write_text(f"{KEY}\n{READER} axons:read\n")
-        identities = {
-            OPERATOR: {"role": "operator"},
-            BROKER: {"role": "broker", "devbox_uid": "u1"},
-            STRANGER: {"role": "broker", "devbox_uid": "u2"},
-        }
-        (self.folder / "identities.json").write_text(json.dumps(identities))
+    def admit(self, **devbox_uids: str) -> None:
+        """Let brokers in: token → devbox. A running process reads the file again."""
+        for token, uid in devbox_uids.items():
+            self.identities[token] = {"role": "broker", "devbox_uid": uid}
+        new = self.folder / "identities.new"
+        new.write_text(json.dumps(self.identities))
+        new.rename(self.folder / "identities.json")
 
-    async def start(self) -> None:
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "ranvier_apiserver",
-            *("--data", str(self.folder / "data"), "--host", "127.0.0.1"),
-            *("--port", str(self.port), "--identities", "static"),
-            *("--api-keys-file", str(self.folder / "keys")),
-            *("--static-identities-file", str(self.folder / "identities.json")),
-            *self.flags,
-            stderr=asyncio.subprocess.PIPE,
-            limit=1024 * 1024,
-        )
-        self.logs.clear()
-        self.reading = asyncio.ensure_future(self._read_logs(self.process))
-        self.port = (await self.log("listening"))["port"]
+    def start(self) -> None:
+        command = [sys.executable, "-m", "ranvier_apiserver", "--identities", "static"]
+        command += ["--data", str(self.folder / "data"), "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--api-keys-file", str(self.folder / "keys")]
+        command += ["--static-identities-file", str(self.folder / "identities.json")]
+        self.process = subprocess.Popen([*command, *self.flags], stderr=subprocess.PIPE)
+        self.logs = []
+        threading.Thread(target=self._read_logs, args=(self.process,), daemon=True).start()
+        self.port = self._until(lambda: self.said("listening"))[0]["port"]
 
-    async def _read_logs(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stderr is not None
-        async for line in process.stderr:
-            self.logs.append(json.loads(line))
+    def said(self, message: str) -> list[dict[str, Any]]:
+        return [line for line in self.logs if line["message"] == message]
 
-    async def log(self, message: str, count: int = 1) -> dict[str, Any]:
-        """The newest line that says this, once it was said so often."""
-        async with asyncio.timeout(READY_SECONDS):
-            while len(said := [li for li in self.logs if li["message"] == message]) < count:
-                assert self.reading is not None
-                assert not self.reading.done(), self.logs
-                await asyncio.sleep(0.005)
-        return said[-1]
+    async def log(self, message: str, **fields: Any) -> dict[str, Any]:
+        """The first line that says this, as soon as it is said."""
 
-    async def stop(self, number: int = signal.SIGTERM) -> int:
+        def found() -> list[dict[str, Any]]:
+            return [li for li in self.said(message) if li.items() >= fields.items()]
+
+        return (await asyncio.to_thread(self._until, found))[0]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None
-        assert self.reading is not None
-        if self.process.returncode is None:
-            self.process.send_signal(number)
-        code = await asyncio.wait_for(self.process.wait(), READY_SECONDS)
-        await self.reading
-        return code
+        self.process.send_signal(number)
+        return self.process.wait(READY_SECONDS)
 
-    async def kill(self) -> None:
-        await self.stop(signal.SIGKILL)
+    def kill(self) -> None:
+        self.stop(signal.SIGKILL)
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
 
     def client(self, token: str = KEY) -> httpx.AsyncClient:
         headers = {"authorization": f"Bearer {token}"}
         return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=READY_SECONDS)
+
+    def _read_logs(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stderr is not None
+        with process.stderr:
+            for line in process.stderr:
+                self.logs.append(json.loads(line))
+
+    def _until(self, fact: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        deadline = time.monotonic() + READY_SECONDS
+        while not (found := fact()):
+            assert self.process is not None
+            assert self.process.poll() is None, self.logs
+            assert time.monotonic() < deadline, self.logs
+            time.sleep(0.005)
+        return found
+
+
+@dataclass(frozen=True)
+class Box:
+    """A devbox of one test: the operator that declares it, and its broker."""
+
+    uid: str
+    operator: httpx.AsyncClient
+    broker: httpx.AsyncClient
+
+    async def bind(self, axon_id: str, uid: str = "", **fields: Any) -> Any:
+        mounts = [{"index": 0, "axon_id": axon_id, "protocol": "acp"}]
+        body = {"namespace": "ns", "name": "box", "mounts": mounts, **fields}
+        answer = await self.operator.put(f"/internal/v1/devboxes/{uid or self.uid}", json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def view(self) -> Any:
+        found = (await self.operator.get("/internal/v1/devboxes")).json()["devboxes"]
+        (view,) = [view for view in found if view["uid"] == self.uid]
+        return view
+
+    async def sleep(self, generation: int, **fields: Any) -> Any:
+        body = {"generation": generation, "idle_seconds": 0, **fields}
+        url = f"/internal/v1/devboxes/{self.uid}/sleep"
+        answer = await self.operator.post(url, json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def attach(self, generation: int = 1) -> httpx.Response:
+        url = f"/internal/v1/devboxes/{self.uid}/mounts/0/attach"
+        return await self.broker.post(url, json={"generation": generation})
+
+    async def append(self, **fields: Any) -> httpx.Response:
+        url = f"/internal/v1/devboxes/{self.uid}/mounts/0/append"
+        return await self.broker.post(url, json={"epoch": 1, "batch": 1, **fields})
+
+
+@asynccontextmanager
+async def box_on(server: ApiServer) -> AsyncIterator[Box]:
+    uid = f"uid-{uuid.uuid4().hex}"
+    token = f"token-of-{uid}"
+    server.admit(**{token: uid})
+    async with server.client(OPERATOR) as operator, server.client(token) as broker:
+        yield Box(uid, operator, broker)
 
 
 async def create(api: httpx.AsyncClient, **fields: Any) -> str:
@@ -126,11 +180,3 @@ async def read(
             if len(events) >= count:
                 break
     return events[:count]
-
-
-async def bind(operator: httpx.AsyncClient, axon_id: str, uid: str = "u1", **fields: Any) -> Any:
-    mounts = [{"index": 0, "axon_id": axon_id, "protocol": "acp"}]
-    body = {"namespace": "ns", "name": "box", "mounts": mounts, **fields}
-    answer = await operator.put(f"/internal/v1/devboxes/{uid}", json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()

@@ -4,12 +4,17 @@ import json
 
 import httpx
 import pytest
-from api_process import BROKER, OPERATOR, READER, ApiServer, create, publish, read
+from api_process import READER, ApiServer, Box, create, publish, read
 
 MIB = 1024 * 1024
 
 
-async def test_an_axon_is_created_read_listed_changed_and_deleted(api: httpx.AsyncClient) -> None:
+async def test_an_axon_is_created_read_listed_changed_and_deleted(server: ApiServer) -> None:
+    async with server.client() as api:
+        await create_to_delete(api)
+
+
+async def create_to_delete(api: httpx.AsyncClient) -> None:
     first = await create(api, name="fixer", metadata={"team": "a"})
     empty = {"content-type": "application/json"}
     second = (await api.post("/v1/axons", headers=empty)).json()["id"]
@@ -45,35 +50,35 @@ async def test_a_deleted_axon_takes_nothing_and_shows_nothing(api: httpx.AsyncCl
         assert (answer.status_code, answer.json()["code"]) == (404, "axon_deleted")
 
 
-@pytest.mark.parametrize(
-    ("params", "names"),
-    [
-        ({}, ["cab", "abc", "ab"]),
-        ({"name": "ab"}, ["abc", "ab"]),
-        ({"search": "AB"}, ["cab", "abc", "ab"]),
-        ({"search": "bc"}, ["abc"]),
-        ({"metadata[k]": "1"}, ["ab"]),
-        ({"metadata[k][in]": "1,2"}, ["abc", "ab"]),
-        ({"metadata[k]": "9"}, []),
-        ({"limit": 2}, ["cab", "abc"]),
-        ({"id": "axn_none"}, []),
-    ],
-)
-async def test_lists_are_filtered_and_newest_first(
-    api: httpx.AsyncClient, params: dict[str, str], names: list[str]
-) -> None:
-    await create(api, name="ab", metadata={"k": "1"})
-    await create(api, name="abc", metadata={"k": "2", "other": "1"})
-    await create(api, name="cab")
-    page = (await api.get("/v1/axons", params=params)).json()
-    assert [axon["name"] for axon in page["axons"]] == names
-    assert page["has_more"] is ("limit" in params)
+FILTERS: list[tuple[dict[str, str], list[str]]] = [
+    ({}, ["cab", "abc", "ab"]),
+    ({"name": "ab"}, ["abc", "ab"]),
+    ({"search": "AB"}, ["cab", "abc", "ab"]),
+    ({"search": "bc"}, ["abc"]),
+    ({"metadata[k]": "1"}, ["ab"]),
+    ({"metadata[k][in]": "1,2"}, ["abc", "ab"]),
+    ({"metadata[k]": "9"}, []),
+    ({"limit": "2"}, ["cab", "abc"]),
+    ({"id": "axn_none"}, []),
+]
+
+
+async def test_lists_are_filtered_and_newest_first(server: ApiServer) -> None:
+    async with server.client() as api:
+        await create(api, name="ab", metadata={"k": "1"})
+        await create(api, name="abc", metadata={"k": "2", "other": "1"})
+        await create(api, name="cab")
+        for params, names in FILTERS:
+            page = (await api.get("/v1/axons", params=params)).json()
+            assert [axon["name"] for axon in page["axons"]] == names, params
+            assert page["has_more"] is ("limit" in params)
+            assert page["total_count"] == (3 if "limit" in params else len(names))
 
 
 async def test_a_list_is_walked_page_by_page(api: httpx.AsyncClient) -> None:
-    made = [await create(api) for _ in range(5)]
+    made = [await create(api, metadata={"walk": "page by page"}) for _ in range(5)]
     seen: list[str] = []
-    params: dict[str, str] = {"limit": "2", "include_total_count": "false"}
+    params = {"limit": "2", "include_total_count": "false", "metadata[walk]": "page by page"}
     while True:
         page = (await api.get("/v1/axons", params=params)).json()
         assert "total_count" not in page
@@ -127,17 +132,17 @@ async def test_history_is_newest_first_and_its_total_is_the_head(api: httpx.Asyn
     assert "total_count" not in page
 
 
-async def test_a_retry_gets_the_first_answer_and_appends_nothing(
-    server: ApiServer, api: httpx.AsyncClient
-) -> None:
+async def test_a_retry_gets_the_first_answer_and_appends_nothing(server: ApiServer) -> None:
     once = {"x-request-id": "stainless-python-retry-1"}
-    made = [(await api.post("/v1/axons", json={"name": "n"}, headers=once)).json() for _ in "12"]
-    assert made[0] == made[1]
-    axon = made[0]["id"]
-    first = await publish(api, axon, "first", headers=once)
-    await publish(api, axon, "other", headers={"x-request-id": "2"})
-    await server.kill()
-    await server.start()
+    body = {"name": "n"}
+    async with server.client() as api:
+        made = [(await api.post("/v1/axons", json=body, headers=once)).json() for _ in "12"]
+        assert made[0] == made[1]
+        axon = made[0]["id"]
+        first = await publish(api, axon, "first", headers=once)
+        await publish(api, axon, "other", headers={"x-request-id": "2"})
+    server.kill()
+    server.start()
     async with server.client() as again:
         assert (await publish(again, axon, "first", headers=once)).json() == first.json()
         assert [e["payload"] for e in await read(again, axon, 2)] == ["first", "other"]
@@ -204,19 +209,20 @@ async def test_a_payload_holds_4_mib_and_no_more(api: httpx.AsyncClient) -> None
     assert (await publish(api, axon)).json()["sequence"] == 2
 
 
-async def test_every_caller_keeps_to_its_routes(server: ApiServer, api: httpx.AsyncClient) -> None:
+async def test_every_caller_keeps_to_its_routes(
+    shared: ApiServer, api: httpx.AsyncClient, box: Box
+) -> None:
     axon = await create(api)
-    async with httpx.AsyncClient(base_url=server.url) as nobody:
+    async with httpx.AsyncClient(base_url=shared.url) as nobody:
         answer = await nobody.get("/v1/axons")
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
         assert (await nobody.get("/healthz")).json() == {"journal": True}
         assert (await nobody.get("/readyz")).json() == {"journal": True, "waker": True}
-    async with server.client(READER) as reader:
+    async with shared.client(READER) as reader:
         assert (await reader.get(f"/v1/axons/{axon}")).status_code == 200
         assert (await publish(reader, axon)).status_code == 403
         assert (await reader.post("/v1/axons")).status_code == 403
-    for token in (OPERATOR, BROKER):
-        async with server.client(token) as internal:
-            assert (await publish(internal, axon)).status_code == 403
-            assert (await internal.get(f"/v1/axons/{axon}/subscribe/sse")).status_code == 403
+    for internal in (box.operator, box.broker):
+        assert (await publish(internal, axon)).status_code == 403
+        assert (await internal.get(f"/v1/axons/{axon}/subscribe/sse")).status_code == 403
     assert (await api.get("/internal/v1/devboxes")).status_code == 403

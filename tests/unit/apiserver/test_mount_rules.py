@@ -21,8 +21,8 @@ def attached(**changes: object) -> Mount:
     return mount
 
 
-def system(event_type: str) -> AppendEvent:
-    return AppendEvent(origin=Origin.SYSTEM, event_type=event_type, payload="{}")
+def system(event_type: str, payload: str = '{"turn_id": "t"}') -> AppendEvent:
+    return AppendEvent(origin=Origin.SYSTEM, event_type=event_type, payload=payload)
 
 
 def agent(payload: str = "{}") -> AppendEvent:
@@ -177,6 +177,22 @@ def test_an_agents_own_event_of_that_name_is_no_turn_event() -> None:
     assert append(attached(), batch(event)).last_last == 6
 
 
+def test_a_failed_request_outside_any_turn_is_told_without_a_turn() -> None:
+    """`turn.failed {turn_id?, error}`: the only way to fail a client's pending call (ACP)."""
+    outside = system("turn.failed", '{"error": "no such session"}')
+    mount = append(attached(), start_turn(1))
+    assert append(mount, batch(outside, number=2)).open_turn == mount.open_turn
+    ended = TurnEnded(turn_id="t", event_index=0)
+    with pytest.raises(RuleBroken):
+        append(mount, batch(outside, marks=[ended], number=2))
+
+
+@pytest.mark.parametrize("payload", ["{}", "not json", "[]"])
+def test_no_other_turn_event_goes_unmarked(payload: str) -> None:
+    with pytest.raises(RuleBroken):
+        append(attached(), batch(system("turn.completed", payload)))
+
+
 def test_cursors_never_go_back_nor_past_the_head() -> None:
     mount = append(attached(), batch(cursor=3, control_cursor=5))
     assert (mount.cursor, mount.control_cursor) == (3, 5)
@@ -195,3 +211,12 @@ def test_an_empty_batch_answers_the_head() -> None:
 def test_the_brokers_state_is_bounded() -> None:
     with pytest.raises(RuleBroken, match="state"):
         mounts.append(attached(), batch(), "x" * (STATE_BYTES_MAX + 1), AT)
+
+
+def test_a_request_that_failed_outside_any_turn_ends_none() -> None:
+    """Clients wait for `turn.failed` when a request fails; without a turn_id it is no terminal."""
+    failed = AppendEvent(
+        origin=Origin.SYSTEM, event_type="turn.failed", payload='{"error": "no such method"}'
+    )
+    turning = append(attached(), start_turn(1))
+    assert append(turning, batch(failed, number=2)).open_turn == turning.open_turn
