@@ -31,12 +31,18 @@ def main() -> None:
     except BadSetting as error:
         print(f"ranvier-broker: {error}", file=sys.stderr)
         sys.exit(2)
+    sys.exit(_serve(settings, started_ms))
+
+
+def _serve(settings: Settings, started_ms: int) -> int:
+    status = 0
     try:
         asyncio.run(_run(settings, started_ms))
     except* Refused as refused:
         # A new process attaches anew, which closes the open turn and starts from the journal.
         log.error("the journal refused what this broker wrote: %r", refused.exceptions)
-        sys.exit(1)
+        status = 1
+    return status
 
 
 async def _run(settings: Settings, started_ms: int) -> None:

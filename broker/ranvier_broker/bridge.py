@@ -150,6 +150,8 @@ class Bridge:
         self._is_trusted = False
         self._is_reset = asyncio.Event()
         self._count = 0
+        self.resets = 0
+        """How often all processes were given up, the first time included."""
 
     def open(self) -> None:
         """Make the pipes, then the launcher's script: it must find them when it starts."""
@@ -186,12 +188,18 @@ class Bridge:
 
     async def close(self, seconds_max: float) -> None:
         """Kill every process; return when they are gone, or the time is over."""
+        self._control.close()
+        if not fifos.has_reader(self._io_dir / "control"):
+            log.info("the launcher is gone, and all processes with it")
+            self._events.close()
+            return
+        self._control = fifos.FifoWriter(self._io_dir / "control")
         self._reset()
         try:
             async with asyncio.timeout(seconds_max):
                 await self._is_reset.wait()
         except TimeoutError:
-            log.info("the launcher did not answer; it is gone, or was never there")
+            log.warning("the launcher did not answer in time; the container's end will do it")
         self._events.close()
         self._control.close()
 
@@ -199,6 +207,7 @@ class Bridge:
         self._token = secrets.token_hex(4)
         self._is_trusted = False
         self._is_reset.clear()
+        self.resets += 1
         self.request(f"reset {self._token}")
 
     def _reported(self, data: bytes) -> None:

@@ -34,6 +34,15 @@ def make(path: Path) -> None:
     path.chmod(0o660)
 
 
+def has_reader(path: Path) -> bool:
+    """Whether anybody holds the pipe open for reading (do not hold it yourself)."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW))
+    except OSError:
+        return False
+    return True
+
+
 def _open(path: Path, flags: int) -> int:
     fd = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
     if not stat.S_ISFIFO(os.fstat(fd).st_mode):

@@ -30,14 +30,18 @@ class Intake:
         self._control_cursor = control_cursor
         self._let_go: dict[bool, int] = {}  # is_turn → the first one let go
         self._bytes = 0
+        self._has_settled = False
 
     # --- arrival
 
     def offer(self, event: AxonEvent, *, is_turn: bool) -> None:
         """Take an event in; one that was read before changes nothing."""
+        is_new = event.sequence > self._seen
         self._seen = max(self._seen, event.sequence)
         read = self._turns_read if is_turn else self._controls_read
         if event.sequence <= read:
+            # Settled earlier, but only now can the cursor pass it.
+            self._has_settled = self._has_settled or is_new
             return
         queue = self._turns if is_turn else self._controls
         full = len(queue) >= EVENTS_HELD_MAX or self._bytes + len(event.payload) > BYTES_HELD_MAX
@@ -53,11 +57,12 @@ class Intake:
 
     def read_again_after(self) -> int | None:
         """Where to read again because something was let go and there is room now."""
-        if not self._let_go or any(
-            (self._turns, self._controls)[not kind] for kind in self._let_go
-        ):
+        if not self._let_go:
             return None
-        after = min(self._let_go.values()) - 1
+        first, is_turn = min((sequence, kind) for kind, sequence in self._let_go.items())
+        if self._turns if is_turn else self._controls:
+            return None
+        after = first - 1
         self._let_go.clear()
         # Until they come again, nothing after this point counts as seen.
         self._seen = after
@@ -68,12 +73,14 @@ class Intake:
     @property
     def next_turn(self) -> AxonEvent | None:
         """The first waiting trigger, once all messages before it are settled."""
-        if not self._turns or self._first_open_control() < self._turns[0].sequence:
+        # What is being read again may bring a message before it: `_seen` has gone back then.
+        if not self._turns or self._turns[0].sequence > self._seen:
             return None
-        return self._turns[0]
+        return None if self._first_open_control() < self._turns[0].sequence else self._turns[0]
 
     def take_turn(self) -> AxonEvent:
         """The trigger gets its turn."""
+        self._has_settled = True
         return self._taken(self._turns)
 
     @property
@@ -86,13 +93,21 @@ class Intake:
         event = self._taken(self._controls)
         if answer_due:
             self._answers_due.add(event.sequence)
+        else:
+            self._has_settled = True
         return event
 
     def settle(self, sequence: int) -> None:
         """The request was answered."""
         self._answers_due.discard(sequence)
+        self._has_settled = True
 
     # --- the cursors
+
+    def take_news(self) -> bool:
+        """Whether anything was settled since this was asked last: else cursors are no news."""
+        news, self._has_settled = self._has_settled, False
+        return news
 
     @property
     def cursor(self) -> int:

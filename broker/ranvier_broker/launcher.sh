@@ -51,6 +51,7 @@ keep() {
 # --- signals
 
 kill_tree() { # PID NAME: the children first, for a dead parent no longer names them
+  [ "$2" = KILL ] && kill -STOP "$1" 2>/dev/null # or it starts others meanwhile
   kin=
   { read -r kin <"/proc/$1/task/$1/children"; } 2>/dev/null
   for kid in $kin; do (kill_tree "$kid" "$2"); done

@@ -67,6 +67,7 @@ class Outbox:
         self._batch = 0
         self._cursors = (0, 0)
         self._sent_cursors = (0, 0)
+        self._cursors_due = False
         self._state: Mapping[str, Any] | None = None
         self.bytes = 0
         """Bytes not yet on disk."""
@@ -87,9 +88,13 @@ class Outbox:
         self._entries.append(_Entry(event, meaning, *self._cursors, size))
         self.bytes += size
 
-    def move(self, cursor: int, control_cursor: int) -> None:
-        """The cursors stand here now, after all events that were put before."""
+    def move(self, cursor: int, control_cursor: int, *, is_news: bool = False) -> None:
+        """The cursors stand here now, after all events that were put before.
+
+        Only news is worth an append without events; the rest goes along with the next one.
+        """
         self._cursors = (cursor, control_cursor)
+        self._cursors_due = self._cursors_due or is_news
 
     def keep(self, state: Mapping[str, Any]) -> None:
         """The state to keep for the next broker; the newest counts."""
@@ -97,13 +102,14 @@ class Outbox:
 
     def cut(self) -> Append | None:
         """The next batch, if there is something to write and none in flight."""
-        nothing_new = not self._entries and self._state is None
         if self._epoch == 0 or self._in_flight is not None:
             return None
-        if nothing_new and self._cursors == self._sent_cursors:
+        cursors_due = self._cursors_due and self._cursors != self._sent_cursors
+        if not self._entries and self._state is None and not cursors_due:
             return None
         entries = self._next_entries()
         cursor, control_cursor = self._cursors
+        self._cursors_due = bool(self._entries) and self._cursors_due
         if self._entries:  # not the last batch: the newest cursors are not explained yet
             cursor, control_cursor = entries[-1].cursor, entries[-1].control_cursor
         # What was put before the mount was ours knows no cursors; they never go back.

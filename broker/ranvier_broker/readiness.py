@@ -19,7 +19,9 @@ class Readiness:
 
     async def serve(self, port: int) -> asyncio.Server:
         """Listen on all addresses."""
-        return await asyncio.start_server(self._answer, port=port)
+        # A free port is asked for by tests: every interface would get a port of its own.
+        host = None if port else "127.0.0.1"
+        return await asyncio.start_server(self._answer, host=host, port=port)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):

@@ -13,7 +13,7 @@ RESTARTS_MAX: Final = 5
 """Restarts within the window; an agent that fails more often has a lasting reason."""
 
 WINDOW_MS: Final = 300_000
-FIRST_DELAY_MS: Final = 100
+FIRST_DELAY_MS: Final = 200
 DELAY_MS_MAX: Final = 10_000
 PAUSE_MS: Final = 60_000
 """How long an agent that was given up is left alone."""
@@ -57,7 +57,7 @@ class Restarts:
             minutes = WINDOW_MS // 60_000
             why = f"the agent exited {tries} times within {minutes} minutes, last with status"
             return GiveUp(f"{why} {status}", False)
-        return RestartAt(now_ms + min(FIRST_DELAY_MS * 4 ** (tries - 1), DELAY_MS_MAX))
+        return RestartAt(now_ms + min(FIRST_DELAY_MS * 2 ** (tries - 1), DELAY_MS_MAX))
 
     def works(self) -> None:
         """A turn ended by itself: the agent works."""

@@ -69,7 +69,8 @@ class TurnMachine:
     @property
     def is_written(self) -> bool:
         """Whether nothing is left to append (or may be)."""
-        return self._is_stopped or self._outbox.is_empty
+        may_write = self._intake is not None and not self._is_stopped
+        return self._outbox.is_empty or not may_write
 
     @property
     def wake_at_ms(self) -> int | None:
@@ -204,7 +205,8 @@ class TurnMachine:
             pass
         if (after := self._intake.read_again_after()) is not None:
             self._subscribe(after)
-        self._outbox.move(self._intake.cursor, self._intake.control_cursor)
+        cursors = self._intake.cursor, self._intake.control_cursor
+        self._outbox.move(*cursors, is_news=self._intake.take_news())
         if (append := self._outbox.cut()) is not None:
             self._do(append)
         self._regulate(now_ms)

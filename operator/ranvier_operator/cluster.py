@@ -39,6 +39,8 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
+_NAMESPACE_ENDS: Final = "NamespaceTerminating"
+"""No fault of the request: everything of this namespace is about to go, the devbox too."""
 _UNAVAILABLE: Final = frozenset({401, 408, 429, 500, 502, 503, 504})
 
 
@@ -249,10 +251,11 @@ def _error(method: str, path: str, status: int, data: bytes) -> ClusterError:
         reason, text = str(body.get("reason", "")), str(body.get("message", ""))
         causes = (body.get("details") or {}).get("causes") or ()
         another = any(cause.get("field") == "metadata.uid" for cause in causes)
+        ending = any(cause.get("reason") == _NAMESPACE_ENDS for cause in causes)
     except (ValueError, AttributeError):
-        reason, text, another = "", data[:200].decode(errors="replace"), False
+        reason, text, another, ending = "", data[:200].decode(errors="replace"), False, False
     kind: type[ClusterError] = Refused
-    if status in _UNAVAILABLE:
+    if status in _UNAVAILABLE or ending:
         kind = ClusterUnavailable
     elif status == _CONFLICT or another:
         kind = AlreadyExists if reason == "AlreadyExists" else Conflict

@@ -176,13 +176,21 @@ class Controller:
 
     async def _resyncs(self) -> None:
         """Ask the journal who is out of step."""
+        failing = False
         while True:
             await self._leading.wait()
             try:
-                for key in self._devboxes.out_of_step(await self._journal.devboxes()):
-                    self.queue.add(key)
+                views = await self._journal.devboxes()
             except JournalError as error:
-                log.warning("resync failed: %s", error)
+                if not failing:
+                    log.warning("the journal is away, pokes are followed without it: %s", error)
+                failing = True
+            else:
+                if failing:
+                    log.warning("the journal is back")
+                failing = False
+                for key in self._devboxes.out_of_step(views):
+                    self.queue.add(key)
             await asyncio.sleep(RESYNC_SECONDS)
 
 

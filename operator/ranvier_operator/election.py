@@ -6,9 +6,9 @@ Another replica takes the lease when it saw no change of it for 13 s by *its* cl
 compared with another machine's, so skew and jumps do no harm.
 
 The arithmetic: a holder that hangs stops writing 10 s after its last renewal, its last write ends
-at most 2.5 s later, and nobody else begins before 13 s. The others look every 2 s, so a dead holder
-is replaced at most 2 + 13 = 15 s after its last renewal. On a clean end the lease is given back and
-the next one begins at its next look.
+at most 2.5 s later, and nobody else begins before 13 s. The others look every second, so a dead
+holder is replaced at most 13 + 1 = 14 s after its last renewal. On a clean end the lease is given
+back and the next one begins at its next look.
 """
 
 import logging
@@ -27,7 +27,9 @@ LEASE_SECONDS: Final = 15
 RENEW_DEADLINE_SECONDS: Final = 10.0
 """The holder stops writing when its last renewal is older than this."""
 RETRY_SECONDS: Final = 2.0
-"""How often the holder renews and the others look."""
+"""How often the holder renews."""
+STANDBY_SECONDS: Final = 1.0
+"""How often the others look: after a clean end one of them begins within this."""
 TAKEOVER_SECONDS: Final = LEASE_SECONDS - RETRY_SECONDS
 """How long a replica must have seen no change before it takes the lease."""
 WRITE_SECONDS_MAX: Final = 2.5
@@ -160,15 +162,15 @@ class Election:
         now = self._clock.monotonic()
         if lease is None:
             await self._take(None)
-            return RETRY_SECONDS
+            return STANDBY_SECONDS
         version = str(lease["metadata"].get("resourceVersion", ""))
         if self._observed is None or self._observed.version != version:
             self._observed = _Observed(version, now)
         free_in = self._observed.since + TAKEOVER_SECONDS - now
         if _holder(lease) and free_in > 0:
-            return min(RETRY_SECONDS, free_in)
+            return min(STANDBY_SECONDS, free_in)
         await self._take(lease)
-        return RETRY_SECONDS
+        return STANDBY_SECONDS
 
     async def _take(self, lease: dict[str, Any] | None) -> None:
         asked_at = self._clock.monotonic()

@@ -60,6 +60,7 @@ class Hands:
         self, devbox: Devbox, action: Action, journal: JournalSeen, memory: Memory
     ) -> Outcome:
         """One action. Raises ClusterError or JournalError; then nothing is known to be done."""
+        log.debug("%s: %s", _place(devbox), type(action).__name__)
         here = devbox.metadata.namespace
         settled = True
         match action:
@@ -142,10 +143,14 @@ class Hands:
         if not answer.granted:
             now = self._clock.wall()
             memory = idleness.refused(memory, answer, action.request.idle_seconds, now)
-            log.debug("%s stays awake: %s", devbox.metadata.name, answer.message)
+            log.debug("%s stays awake: %s", _place(devbox), answer.message)
             return Outcome(False, journal, memory)
-        log.info("%s may sleep: %s", devbox.metadata.name, answer.message)
+        log.info("%s may sleep: %s", _place(devbox), answer.message)
         memory = idleness.granted(memory, answer, action.reason)
         if isinstance(journal, DevboxView):
             journal = idleness.asleep(journal, answer)
         return Outcome(False, journal, memory)
+
+
+def _place(devbox: Devbox) -> str:
+    return f"Devbox {devbox.metadata.namespace}/{devbox.metadata.name}"

@@ -63,8 +63,16 @@ class Journal(Protocol):
 class HttpJournal:
     """The real one."""
 
-    def __init__(self, *, api_url: str, token_file: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        api_url: str,
+        token_file: str,
+        clock: Clock,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._http = httpx.AsyncClient(
+            transport=transport,
             base_url=api_url + "/internal/v1",
             timeout=httpx.Timeout(ANSWER_SECONDS_MAX, connect=CONNECT_SECONDS_MAX),
             limits=httpx.Limits(max_connections=CONNECTIONS_MAX),

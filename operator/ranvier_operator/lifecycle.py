@@ -13,13 +13,13 @@ from dataclasses import replace
 from typing import Final
 
 from ranvier.internal import DevboxView, SleepRequest
-from ranvier.resources import Devbox, ReadyReason, SuspendedReason
+from ranvier.resources import ConditionType, Devbox, ReadyReason, SuspendedReason
 
 from ranvier_operator import idleness
 from ranvier_operator.asleep import at_rest, resting, shut_down
 from ranvier_operator.awake import awake
 from ranvier_operator.case import RECHECK_SECONDS, Case, sooner
-from ranvier_operator.conditions import Ready, Suspended, unresolved
+from ranvier_operator.conditions import Ready, Suspended, find, unresolved
 from ranvier_operator.manifests.volume import is_ours
 from ranvier_operator.observed import JournalUnknown, PodSeen, Seen
 from ranvier_operator.plans import AskSleep, Plan
@@ -33,17 +33,22 @@ JOURNAL_PATIENCE_SECONDS: Final = 10.0
 
 
 def poked_generation(devbox: Devbox) -> int | None:
-    """The generation that the journal's last call wants awake, if it is the present one.
+    """The generation that the journal's last call wants awake, while the status says it sleeps.
 
     Evidence enough to make the pod at once: the waker wrote it after it saw, in the journal, this
-    generation asleep and an event unread. An older call is history.
+    generation asleep and an event unread. An older call is history, and one that was followed
+    already proves nothing any more.
     """
     wake, status = devbox.status.wake, devbox.status
     if wake is None or wake.generation != status.sleep_generation:
         return None
     if not devbox.spec.lifecycle.resume_triggers.axon_event or status.shutdown_time is not None:
         return None
-    return wake.generation
+    written = find(status.conditions, ConditionType.SUSPENDED)
+    sleeps = written is not None and (
+        written.status == "True" or written.reason == SuspendedReason.SUSPENDING
+    )
+    return wake.generation if sleeps else None
 
 
 def decide(

@@ -49,7 +49,7 @@ class Notices:
             else:
                 await self._cluster.create(EVENTS, _event(kind, about, notice, name, now))
         except ClusterError as error:
-            log.warning("Event %s about %s: %s", notice.reason, about.name, error)
+            log.info("Event %s about %s: %s", notice.reason, about.name, error)
             return
         self._counts[name] = count + 1
         self._counts.move_to_end(name)

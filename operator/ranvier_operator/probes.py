@@ -32,7 +32,8 @@ async def probes(port: int, checks: Mapping[str, Check]) -> AsyncIterator[int]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(answer, port=port)
+    # A free port is asked for by tests: every interface would get a port of its own.
+    server = await asyncio.start_server(answer, host=None if port else "127.0.0.1", port=port)
     async with server:
         yield server.sockets[0].getsockname()[1]
 

@@ -6,7 +6,6 @@ that is evidence by itself makes the pod first and asks the journal after. What 
 goes as far as it can. Every error goes up to the work queue, which looks again.
 """
 
-import logging
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
@@ -38,8 +37,6 @@ from ranvier_operator.settings import Settings
 from ranvier_operator.status import unreadable
 
 R = TypeVar("R", Axon, Blueprint)
-
-log = logging.getLogger(__name__)
 
 ROUNDS_MAX: Final = 8
 """Decisions in one look. Five at most are needed (ask, delete, create, write, shut down)."""
@@ -213,7 +210,6 @@ class Devboxes:
         uid = devbox.metadata.uid
         for action in plan.actions:
             self._guard()
-            log.debug("%s: %s", devbox.metadata.name, type(action).__name__)
             try:
                 outcome = await self._hands.perform(devbox, action, journal, self._memories[uid])
             except JournalUnreachable as error:

@@ -28,7 +28,7 @@ from ranvier.resources import (
 
 CANONICAL: Final = {AgentProtocol.CODEX_JSON: AgentProtocol.CODEX_APP_SERVER}
 """Aliases and the word that the broker knows."""
-SPOKEN: Final = (AgentProtocol.ACP, AgentProtocol.CLAUDE_JSON, AgentProtocol.CODEX_APP_SERVER)
+SPOKEN: Final = (AgentProtocol.ACP,)
 """Protocols that this version's broker speaks."""
 AGENTS: Final = {
     AgentProtocol.CLAUDE_JSON: "claude",
@@ -36,6 +36,11 @@ AGENTS: Final = {
     AgentProtocol.PI_JSON: "pi",
 }
 """The program where the mount names none."""
+
+
+ARGS_BYTES_MAX: Final = 100_000
+"""All launchArgs of a devbox together: they reach the broker in one variable, and Linux allows
+128 KiB for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,7 @@ Found = tuple[tuple[int, BrokerMount, AgentProtocol, str], ...]
 
 
 def _axon_ids(devbox: Devbox, axons: Mapping[str, Axon]) -> tuple[Found, Problem | None]:
-    found = []
+    found, size = [], 0
     for index, mount in enumerate(devbox.spec.mounts):
         broker = mount.broker_mount
         if broker is None:
@@ -141,6 +146,10 @@ def _axon_ids(devbox: Devbox, axons: Mapping[str, Axon]) -> tuple[Found, Problem
         if isinstance(axon_id, Problem):
             return (), axon_id
         found.append((index, broker, protocol, axon_id))
+        size += sum(len(arg.encode()) for arg in broker.launch_args)
+    if size > ARGS_BYTES_MAX:
+        message = f"All launchArgs together hold {size} bytes; {ARGS_BYTES_MAX} is the limit."
+        return (), Problem(AcceptedReason.SPEC_INVALID, message)
     return tuple(found), None
 
 

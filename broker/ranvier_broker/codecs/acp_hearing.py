@@ -33,6 +33,7 @@ _UPDATE: Final = "session/update"
 _WITHDRAW: Final = "$/cancel_request"
 _WITHDRAWN: Final = '{"code":-32800,"message":"Request cancelled"}'
 _TOO_LARGE: Final = '{"code":-32603,"message":"the request is larger than an axon event may be"}'
+_NOT_OFFERED: Final = '{"code":-32601,"message":"the client does not offer this"}'
 _STATE_UPDATES: Final = frozenset(
     {
         "available_commands_update",
@@ -168,6 +169,10 @@ class AcpHearing(AcpConversation):
         if not _fits(request.params.text):
             self._emit(ToAgent(jsonrpc.failure(request.id, _TOO_LARGE)))
             self._say(request.method, request.params)
+            return
+        if not self._sessions.client_can(request.method):
+            # Nobody would answer: the agent asks for what its client said it does not do.
+            self._emit(ToAgent(jsonrpc.failure(request.id, _NOT_OFFERED)))
             return
         if request.method == PERMISSION and self._turn is not None and self._turn.view:
             self._emit(*self._turn.view.asked(request.params.value))

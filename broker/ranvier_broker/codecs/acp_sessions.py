@@ -25,6 +25,12 @@ _SETTING_METHODS: Final = {
 """Methods whose last parameters are sent again after a restore; one a value of the named member."""
 
 
+_FILE_METHODS: Final = {
+    "fs/read_text_file": "readTextFile",
+    "fs/write_text_file": "writeTextFile",
+}
+
+
 class Sessions:
     """The sessions of one mount, the one used last at the end."""
 
@@ -77,6 +83,17 @@ class Sessions:
         """Method and parameters of each setting made in the session."""
         made = self._settings.get(session_id, {})
         return [(key.partition("#")[0], params) for key, params in made.items()]
+
+    def client_can(self, method: str) -> bool:
+        """Whether the client that greeted the agent said that it serves this method."""
+        named = self.greeting.get("clientCapabilities") if self.greeting is not None else None
+        offered: dict[str, Any] = named if isinstance(named, dict) else {}
+        if method.startswith("terminal/"):
+            return bool(offered.get("terminal"))
+        if method not in _FILE_METHODS:
+            return True
+        files = offered.get("fs")
+        return isinstance(files, dict) and bool(files.get(_FILE_METHODS[method]))
 
     def needs_restore(self, session_id: str | None) -> bool:
         """Whether the agent would not know the session, though it did in an earlier process."""

@@ -94,6 +94,13 @@ async def test_a_protocol_that_is_not_spoken_is_reported(world: World) -> None:
     assert world.says(READY) == ("False", "ProtocolUnsupported")
 
 
+async def test_arguments_that_no_container_could_start_with_are_reported(world: World) -> None:
+    mount = {**SPEC["mounts"][0]["brokerMount"], "launchArgs": ["x" * 8000] * 13}
+    await world.begin(mounts=[{"brokerMount": mount}])
+    assert world.pod is None
+    assert world.says(ACCEPTED) == ("False", "SpecInvalid")
+
+
 async def test_a_spec_that_can_not_be_read_is_reported_and_nothing_else_happens(
     world: World,
 ) -> None:

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from ranvier.resources import Axon, Blueprint, Devbox
+from ranvier.resources import AgentProtocol, Axon, Blueprint, Devbox
+from ranvier_operator import resolution
 from ranvier_operator.manifests.pod import devbox_pod
 from ranvier_operator.resolution import resolve
 from ranvier_operator.settings import Settings
@@ -25,9 +26,9 @@ AXON = Axon.read({"metadata": {"name": "fixer"}, "status": {"axonId": "axn_1"}})
 def pod_of(spec: dict[str, Any], blueprint: dict[str, Any] | None = None) -> dict[str, Any]:
     devbox = Devbox.read({"kind": "Devbox", "metadata": META, "spec": spec})
     plan = Blueprint.read({"metadata": {"name": "bp"}, "spec": blueprint}) if blueprint else None
-    resolution = resolve(devbox, plan, {"fixer": AXON})
-    assert resolution.pod is not None, resolution.problem
-    return devbox_pod(devbox, resolution.pod, 7, SETTINGS)
+    resolved = resolve(devbox, plan, {"fixer": AXON})
+    assert resolved.pod is not None, resolved.problem
+    return devbox_pod(devbox, resolved.pod, 7, SETTINGS)
 
 
 def container_of(pod: dict[str, Any]) -> dict[str, Any]:
@@ -263,7 +264,11 @@ def test_the_users_tolerations_replace_ours_key_by_key() -> None:
     ]
 
 
-def test_an_alias_of_a_protocol_reaches_the_broker_as_the_word_it_knows() -> None:
+def test_an_alias_of_a_protocol_reaches_the_broker_as_the_word_it_knows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As it will be once the broker has Codex's codec; today only ACP is spoken."""
+    monkeypatch.setattr(resolution, "SPOKEN", tuple(AgentProtocol))
     mount = {"axonId": "axn_2", "protocol": "codex_json"}
     pod = pod_of({"image": "agents:1", "mounts": [{"brokerMount": mount}]})
     env = {item["name"]: item.get("value", "") for item in pod["spec"]["initContainers"][0]["env"]}

@@ -1,0 +1,313 @@
+"""A devbox on this machine: the real API server, broker, launcher and a scripted agent.
+
+`Box` is one devbox with one mount. Its broker and launcher can be killed and started again as the
+kubelet would. Waits look at the axon and are bounded by one limit.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from ranvier.sse import SseParser
+
+FACT_SECONDS_MAX = 20.0
+API_KEY = "key-0123456789abcdef"
+OPERATOR = "operator-token-0123456789"
+AGENT = Path(__file__).with_name("scripted_acp_agent.py")
+
+Event = dict[str, Any]
+
+
+def payload(event: Event) -> Any:
+    return json.loads(event["payload"])
+
+
+class Server:
+    """The API server as a process, on a folder that outlives it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = 0
+        (folder / "keys").write_text(f"{API_KEY}\n")
+        self.identities = {OPERATOR: {"role": "operator"}}
+        self._write_identities()
+        self.start()
+
+    def start(self) -> None:
+        path = self.folder / "server.log"
+        identities, keys = self.folder / "identities.json", self.folder / "keys"
+        command = [sys.executable, "-m", "ranvier_apiserver", "--identities", "static"]
+        command += ["--static-identities-file", str(identities), "--api-keys-file", str(keys)]
+        command += ["--port", str(self.port), "--data", str(self.folder / "data")]
+        with path.open("wb") as log:
+            self.process = subprocess.Popen(command, stderr=log)
+        deadline = time.monotonic() + FACT_SECONDS_MAX
+        while b'"listening"' not in (told := path.read_bytes()):
+            assert time.monotonic() < deadline, told.decode()
+            assert self.process.poll() is None, told.decode()
+            time.sleep(0.02)
+        [line] = [line for line in told.splitlines() if b'"listening"' in line]
+        self.port = json.loads(line)["port"]
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def add_broker(self, devbox_uid: str) -> str:
+        token = f"broker-{devbox_uid}"
+        self.identities[token] = {"role": "broker", "devbox_uid": devbox_uid}
+        self._write_identities()
+        return token
+
+    def _write_identities(self) -> None:
+        draft = self.folder / "identities.draft"
+        draft.write_text(json.dumps(self.identities))
+        draft.replace(self.folder / "identities.json")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@dataclass
+class Box:
+    """One devbox with one mount."""
+
+    server: Server
+    folder: Path
+    uid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    protocol: str = "acp"
+    agent: Sequence[str] = (sys.executable, str(AGENT))
+    environment: dict[str, str] = field(default_factory=dict)
+    shell: str = "/bin/sh"
+    generation: int = 1
+    axon_id: str = ""
+    events: list[Event] = field(default_factory=list)
+    broker: subprocess.Popen[bytes] | None = None
+    launcher: subprocess.Popen[bytes] | None = None
+
+    async def __aenter__(self) -> "Box":
+        for name in ("io", "bin", "home"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        (self.folder / "token").write_text(self.server.add_broker(self.uid))
+        self.http = httpx.AsyncClient(base_url=self.server.url, trust_env=False, timeout=15)
+        self._news = asyncio.Condition()
+        binding = {"namespace": "test", "name": "axon"}
+        answer = await self.as_operator("PUT", f"axons/{self.uid}-axon", binding)
+        self.axon_id = answer["axon_id"]
+        await self.bind()
+        self._watching = asyncio.ensure_future(self._watch())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._watching.cancel()
+        await asyncio.gather(self._watching, return_exceptions=True)
+        await self.http.aclose()
+        self.stop_broker()
+        self.stop_launcher()
+        for process in self.agents():  # a launcher that was killed left them behind
+            os.kill(process, signal.SIGKILL)
+
+    async def bind(self) -> Any:
+        mount = {"index": 0, "axon_id": self.axon_id, "protocol": self.protocol}
+        binding = {"namespace": "test", "name": "box", "mounts": [mount]}
+        return await self.as_operator("PUT", f"devboxes/{self.uid}", binding)
+
+    # --- processes
+
+    def start(self) -> None:
+        self.start_broker()
+        self.start_launcher()
+
+    def start_broker(self) -> None:
+        mount = {
+            "index": 0,
+            "axon_id": self.axon_id,
+            "protocol": self.protocol,
+            "agent_binary": self.agent[0],
+            "launch_args": list(self.agent[1:]),
+            "working_directory": "work",
+        }
+        own = {
+            "RANVIER_API_URL": self.server.url,
+            "RANVIER_DEVBOX_UID": self.uid,
+            "RANVIER_DEVBOX_NAME": "box",
+            "RANVIER_NAMESPACE": "test",
+            "RANVIER_GENERATION": str(self.generation),
+            "RANVIER_POD_UID": "pod",
+            "RANVIER_TOKEN_FILE": str(self.folder / "token"),
+            "RANVIER_IO_DIR": str(self.folder / "io"),
+            "RANVIER_BIN_DIR": str(self.folder / "bin"),
+            "RANVIER_HOME": str(self.folder / "home"),
+            "RANVIER_READY_PORT": "0",
+            "RANVIER_MOUNTS": json.dumps([mount]),
+        }
+        log = (self.folder / "broker.log").open("ab")
+        command = [sys.executable, "-m", "ranvier_broker"]
+        self.broker = subprocess.Popen(command, env={**os.environ, **own}, stderr=log)
+        log.close()
+
+    def start_launcher(self) -> None:
+        """As the devbox container's command does."""
+        script = (
+            'until [ -f "$1/bin/launcher.sh" ]; do sleep 0.05 || sleep 1; done; '
+            'exec "$0" "$1/bin/launcher.sh" "$1/io"'
+        )
+        self.launcher = subprocess.Popen(
+            [self.shell, "-c", script, self.shell, str(self.folder)],
+            env={**os.environ, "RANVIER_SHELL": self.shell, **self.environment},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def stop_broker(self, *, by: signal.Signals = signal.SIGTERM) -> int:
+        return _end(self.broker, by)
+
+    def stop_launcher(self, *, by: signal.Signals = signal.SIGTERM) -> int:
+        return _end(self.launcher, by)
+
+    def agents(self) -> list[int]:
+        """Processes of the scripted agent that work in this box's home."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                cwd = (folder / "cwd").readlink()
+            except OSError:
+                continue
+            if cwd.is_relative_to(self.folder / "home"):
+                found.append(int(folder.name))
+        return found
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "broker.log").read_text()
+
+    # --- the axon
+
+    async def as_operator(self, verb: str, path: str, body: Any) -> Any:
+        headers = {"authorization": f"Bearer {OPERATOR}"}
+        url = f"/internal/v1/{path}"
+        answer = await self.http.request(verb, url, json=body, headers=headers)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def publish(self, event_type: str, value: Any, origin: str = "USER_EVENT") -> int:
+        """Publish an event; return its sequence."""
+        text = value if isinstance(value, str) else json.dumps(value)
+        body = {"event_type": event_type, "origin": origin, "source": "test", "payload": text}
+        headers = {"authorization": f"Bearer {API_KEY}"}
+        url = f"/v1/axons/{self.axon_id}/publish"
+        answer = await self.http.post(url, json=body, headers=headers)
+        assert answer.status_code == 200, answer.text
+        return int(answer.json()["sequence"])
+
+    async def _watch(self) -> None:
+        headers = {"authorization": f"Bearer {API_KEY}"}
+        while True:
+            after = self.events[-1]["sequence"] if self.events else 0
+            url = f"/v1/axons/{self.axon_id}/subscribe/sse?after_sequence={after}"
+            try:
+                async with self.http.stream("GET", url, headers=headers) as response:
+                    parser = SseParser()
+                    async for chunk in response.aiter_bytes():
+                        async with self._news:
+                            for message in parser.feed(chunk):
+                                self.events.append(json.loads(message.data))
+                            self._news.notify_all()
+            except httpx.HTTPError:
+                await asyncio.sleep(0.05)
+
+    async def until(self, what: str, holds: Callable[[], Any]) -> Any:
+        """Wait until the axon makes it true; the failure shows the axon."""
+        try:
+            async with asyncio.timeout(FACT_SECONDS_MAX), self._news:
+                await self._news.wait_for(holds)
+        except TimeoutError:
+            raise AssertionError(f"{what}:\n{self.told()}\n--- broker\n{self.log}") from None
+        return holds()
+
+    def find(self, event_type: str, after: int = 0, **members: Any) -> Event | None:
+        """The first such event after a sequence whose payload has these members."""
+        for event in self.events:
+            if event["event_type"] != event_type or event["sequence"] <= after:
+                continue
+            if event["origin"] in ("USER_EVENT", "EXTERNAL_EVENT"):
+                continue
+            if not members or members.items() <= payload(event).items():
+                return event
+        return None
+
+    async def seen(self, event_type: str, after: int = 0, **members: Any) -> Event:
+        """Wait for such an event of the broker or the agent."""
+        what = f"no {event_type} {members or ''} after {after}"
+        event: Event = await self.until(what, lambda: self.find(event_type, after, **members))
+        return event
+
+    async def ended(self, trigger: int) -> Event:
+        """Wait for the end of the turn that this event started."""
+        started = await self.seen("turn.started", trigger, trigger_sequence=trigger)
+        turn_id = payload(started)["turn_id"]
+
+        def find() -> Event | None:
+            for kind in ("turn.completed", "turn.failed", "turn.cancelled"):
+                if event := self.find(kind, trigger, turn_id=turn_id):
+                    return event
+            return None
+
+        event: Event = await self.until(f"the turn of {trigger} has no end", find)
+        return event
+
+    def text(self, after: int, before: int) -> str:
+        """What the agent said between two sequences."""
+        updates = [
+            payload(event)["update"]
+            for event in self.events
+            if event["event_type"] == "session/update" and after < event["sequence"] < before
+        ]
+        return "".join(update.get("content", {}).get("text", "") for update in updates)
+
+    def told(self) -> str:
+        """The axon, for people."""
+        return "\n".join(
+            f"{e['sequence']:4} {e['origin']:14} {e['event_type']:26} {e['payload'][:110]}"
+            for e in self.events
+        )
+
+    # --- what an ACP client does
+
+    async def greet(self) -> str:
+        """initialize and session/new; return the session's id."""
+        sent = await self.publish("initialize", {"protocolVersion": 1, "clientCapabilities": {}})
+        params = {"cwd": str(self.folder / "home"), "mcpServers": []}
+        await self.publish("session/new", params)
+        await self.seen("initialize", sent)
+        return str(payload(await self.seen("session/new", sent))["sessionId"])
+
+    async def prompt(self, session_id: str, text: str) -> int:
+        blocks = [{"type": "text", "text": text}]
+        return await self.publish("session/prompt", {"sessionId": session_id, "prompt": blocks})
+
+    async def cancel(self, session_id: str) -> int:
+        return await self.publish("session/cancel", {"sessionId": session_id})
+
+
+def _end(process: subprocess.Popen[bytes] | None, by: signal.Signals) -> int:
+    if process is None:
+        return 0
+    if process.poll() is None:
+        process.send_signal(by)
+    try:
+        return process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
