@@ -1,7 +1,7 @@
 """`ranvier-broker`: reads the environment and runs the shell until told to stop.
 
-Start-up is on the way of every wake: only light modules are imported before the agent is started,
-the journal's client (httpx, pydantic) after it.
+Start-up is on the way of every wake: only light modules are imported, neither pydantic nor httpx,
+and the journal's client only after the agent was started.
 """
 
 import asyncio
@@ -25,7 +25,6 @@ def main() -> None:
     if sys.argv[1:]:
         _usage()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         settings = settings_module.read(os.environ)
     except BadSetting as error:
@@ -46,10 +45,7 @@ def _serve(settings: Settings, started_ms: int) -> int:
 
 
 async def _run(settings: Settings, started_ms: int) -> None:
-    async def load_journal() -> Journal:
-        return await asyncio.to_thread(_load_journal, settings)
-
-    broker = Broker(settings, load_journal, started_ms)
+    broker = Broker(settings, lambda: _load_journal(settings), started_ms)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, broker.stop, signal.Signals(number).name)

@@ -13,7 +13,6 @@ import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -160,7 +159,7 @@ class Bridge:
         self._control = fifos.FifoWriter(self._io_dir / "control")
         self._events = fifos.FifoReader(self._io_dir / "events", self._reported, is_endless=True)
         self._reset()
-        script = resources.files("ranvier_broker").joinpath("launcher.sh").read_bytes()
+        script = Path(__file__).with_name("launcher.sh").read_bytes()
         draft = self._bin_dir / f".launcher.sh.{os.getpid()}"
         draft.write_bytes(script)
         draft.chmod(0o755)
@@ -172,7 +171,7 @@ class Bridge:
         child_id = f"{self._token}-{self._count}"
         folder = self._io_dir / child_id
         folder.mkdir()
-        folder.chmod(0o770)
+        folder.chmod(0o2770)  # the group stays that of the volume, whoever we run as
         for name in ("stdin", "stdout", "stderr"):
             fifos.make(folder / name)
         script = folder / "command"

@@ -3,7 +3,8 @@
 Whatever may pass (network, restarts, a token that is being replaced) is retried here with growing
 distance; an append always under its number, so that it happens once. What will not pass is one of
 two: `Lost` (this broker has no business any more) or `Refused` (it broke a rule, and must start
-anew). httpx and the wire models take long to import: import this module beside the agent's start.
+anew). Every wake waits for the first answer, so nothing heavy is imported: the JSON is made by
+hand, and a test reads it with the SDK's wire models, so the two can not part.
 """
 
 import asyncio
@@ -11,16 +12,16 @@ import json
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
-from typing import Final, TypeVar
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
-import httpx
-from ranvier import internal
-from ranvier.events import AxonEvent, NewEvent, Origin
+from ranvier.events import AxonEvent, Origin
 from ranvier.sse import SseParser
 
 from ranvier_broker import commands
 from ranvier_broker.events import Appended, Attached
+from ranvier_broker.http11 import HttpClient, HttpFailed
 from ranvier_broker.journal_seam import Lost, Refused
 from ranvier_broker.settings import Settings
 
@@ -47,44 +48,34 @@ class HttpJournal:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._http = httpx.AsyncClient(
-            base_url=settings.api_url,
-            auth=_TokenFile(settings.token_file),
-            timeout=httpx.Timeout(ANSWER_SECONDS_MAX, connect=5.0),
-            trust_env=False,
-        )
+        self._http = HttpClient(settings.api_url, self._authorization)
 
-    async def aclose(self) -> None:
-        await self._http.aclose()
+    def close(self) -> None:
+        self._http.close()
+
+    def _authorization(self) -> str:
+        """Bearer token from a file that is replaced from time to time."""
+        return f"Bearer {self._settings.token_file.read_text().strip()}"
 
     async def attach(self, index: int) -> Attached:
-        body = internal.AttachRequest(
-            generation=self._settings.generation, pod_uid=self._settings.pod_uid
-        )
+        request = {"generation": self._settings.generation, "pod_uid": self._settings.pod_uid}
+        body = json.dumps(request).encode()
 
         async def try_once() -> Attached:
             # 404: the operator has not told the journal of this devbox yet.
-            response = await self._post(index, "attach", body, passing=_PASSING | {404})
-            answer = internal.AttachAnswer.model_validate_json(response.content)
-            return Attached(answer.epoch, answer.cursor, answer.control_cursor, answer.state)
+            body_of_answer = await self._post(index, "attach", body, passing=_PASSING | {404})
+            answer = json.loads(body_of_answer)
+            cursors = int(answer["cursor"]), int(answer["control_cursor"])
+            return Attached(int(answer["epoch"]), *cursors, dict(answer.get("state") or {}))
 
         return await _until_it_passes("attach", try_once)
 
     async def append(self, index: int, append: commands.Append) -> Appended:
-        body = internal.AppendRequest(
-            epoch=append.epoch,
-            batch=append.batch,
-            events=[_append_event(event) for event in append.events],
-            cursor=append.cursor,
-            control_cursor=append.control_cursor,
-            state=None if append.state is None else dict(append.state),
-            turn_marks=[_turn_mark(mark) for mark in append.marks],
-        )
+        body = _append_body(append)
 
         async def try_once() -> Appended:
-            response = await self._post(index, "append", body, passing=_PASSING)
-            answer = internal.AppendAnswer.model_validate_json(response.content)
-            return Appended(append.batch, answer.first_sequence)
+            answer = json.loads(await self._post(index, "append", body, passing=_PASSING))
+            return Appended(append.batch, int(answer["first_sequence"]))
 
         return await _until_it_passes("append", try_once)
 
@@ -97,38 +88,32 @@ class HttpJournal:
                     delays.reset()
                     yield event
                 why = "the stream ended"
-            except (httpx.HTTPError, _Passing) as error:
+            except (HttpFailed, _Passing, OSError) as error:
                 why = repr(error)
             delay = delays.next()
             log.info("subscribing to %s again in %.1f s: %s", axon_id, delay, why)
             await asyncio.sleep(delay)
 
     async def _stream(self, axon_id: str, after_sequence: int) -> AsyncIterator[AxonEvent]:
-        url = f"/v1/axons/{axon_id}/subscribe/sse"
-        params = {"after_sequence": str(after_sequence), "origin": _INBOUND}
-        timeout = httpx.Timeout(SILENCE_SECONDS_MAX, connect=5.0)
-        async with self._http.stream("GET", url, params=params, timeout=timeout) as response:
-            if response.status_code != httpx.codes.OK:
-                raise _Passing(f"status {response.status_code}")
+        url = f"/v1/axons/{quote(axon_id)}/subscribe/sse"
+        url += f"?after_sequence={after_sequence}&origin={_INBOUND}"
+        async with self._http.stream(url, SILENCE_SECONDS_MAX) as stream:
+            if stream.status != HTTPStatus.OK:
+                raise _Passing(f"status {stream.status}")
             parser = SseParser()
-            async for chunk in response.aiter_bytes():
+            async for chunk in stream.chunks:
                 for message in parser.feed(chunk):
                     if message.event != "message":
                         raise _Passing(f"{message.event}: {message.data}")
                     yield _axon_event(message.data)
 
-    async def _post(
-        self, index: int, verb: str, body: internal.Wire, passing: frozenset[int]
-    ) -> httpx.Response:
-        response = await self._http.post(
-            f"/internal/v1/devboxes/{self._settings.devbox_uid}/mounts/{index}/{verb}",
-            content=body.model_dump_json(),
-            headers={"content-type": "application/json"},
-        )
-        status = response.status_code
-        if status == httpx.codes.OK:
-            return response
-        what = f"{verb}: status {status}: {response.text[:300]}"
+    async def _post(self, index: int, verb: str, body: bytes, passing: frozenset[int]) -> bytes:
+        path = f"/internal/v1/devboxes/{quote(self._settings.devbox_uid)}/mounts/{index}/{verb}"
+        answer = await self._http.post(path, body, ANSWER_SECONDS_MAX)
+        status = answer.status
+        if status == HTTPStatus.OK:
+            return answer.body
+        what = f"{verb}: status {status}: {answer.body[:300].decode(errors='replace')}"
         if status in (404, 409) and status not in passing:
             raise Lost(what)
         if status >= 500 or status in passing:
@@ -138,17 +123,6 @@ class HttpJournal:
 
 class _Passing(Exception):
     """What failed may work when tried again."""
-
-
-class _TokenFile(httpx.Auth):
-    """Bearer token from a file that is replaced from time to time."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def auth_flow(self, request: httpx.Request):  # type: ignore[no-untyped-def]
-        request.headers["authorization"] = f"Bearer {self._path.read_text().strip()}"
-        yield request
 
 
 class _Delays:
@@ -170,29 +144,43 @@ async def _until_it_passes(what: str, try_once: Callable[[], Awaitable[T]]) -> T
     while True:
         try:
             return await try_once()
-        except (httpx.HTTPError, _Passing, OSError, ValueError) as error:
+        except (HttpFailed, _Passing, OSError, ValueError, KeyError, TypeError) as error:
             delay = delays.next()
             log.warning("%s failed, again in %.1f s: %r", what, delay, error)
             await asyncio.sleep(delay)
 
 
-def _append_event(event: NewEvent) -> internal.AppendEvent:
-    if event.origin not in (Origin.AGENT, Origin.SYSTEM):
-        raise Refused(f"a broker never publishes {event.origin}")
-    return internal.AppendEvent(
-        origin=event.origin,
-        source=event.source,
-        event_type=event.event_type,
-        payload=event.payload,
-    )
-
-
-def _turn_mark(mark: commands.StartMark | commands.EndMark) -> internal.TurnMark:
-    if isinstance(mark, commands.StartMark):
-        return internal.TurnStarted(
-            turn_id=mark.turn_id, trigger=mark.trigger, event_index=mark.event_index
+def _append_body(append: commands.Append) -> bytes:
+    """`AppendRequest` of the SDK."""
+    events = []
+    for event in append.events:
+        if event.origin not in (Origin.AGENT, Origin.SYSTEM):
+            raise Refused(f"a broker never publishes {event.origin}")
+        events.append(
+            {
+                "origin": event.origin,
+                "source": event.source,
+                "event_type": event.event_type,
+                "payload": event.payload,
+            }
         )
-    return internal.TurnEnded(turn_id=mark.turn_id, event_index=mark.event_index)
+    body = {
+        "epoch": append.epoch,
+        "batch": append.batch,
+        "events": events,
+        "cursor": append.cursor,
+        "control_cursor": append.control_cursor,
+        "state": append.state,
+        "turn_marks": [_turn_mark(mark) for mark in append.marks],
+    }
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _turn_mark(mark: commands.StartMark | commands.EndMark) -> dict[str, Any]:
+    more: dict[str, Any] = {"kind": "ended"}
+    if isinstance(mark, commands.StartMark):
+        more = {"kind": "started", "trigger": mark.trigger}
+    return {"turn_id": mark.turn_id, "event_index": mark.event_index, **more}
 
 
 def _axon_event(data: str) -> AxonEvent:

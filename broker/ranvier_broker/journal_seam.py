@@ -29,5 +29,5 @@ class Journal(Protocol):
     def subscribe(self, axon_id: str, after_sequence: int) -> AsyncIterator[AxonEvent]:
         """Users' and external events after the sequence, without end."""
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Let go of connections."""

@@ -9,8 +9,8 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, assert_never
+from collections.abc import Callable
+from typing import Final, assert_never
 
 from ranvier_broker import commands, events
 from ranvier_broker.bridge import Bridge, Child, ChildCommand
@@ -32,7 +32,7 @@ KILL_SECONDS_MAX: Final = 2.0
 log = logging.getLogger("ranvier_broker")
 _LEVELS: Final = {commands.Level.INFO: logging.INFO, commands.Level.WARNING: logging.WARNING}
 
-LoadJournal = Callable[[], Coroutine[Any, Any, Journal]]
+LoadJournal = Callable[[], Journal]
 
 
 class Clock:
@@ -84,18 +84,18 @@ class Broker:
                 MountShell(mount, self._settings, self._bridge, journal, clock, group, self.stop)
                 for mount in self._settings.mounts
             ]
-            for mount in mounts:  # the agents start while the journal's client is imported
+            for mount in mounts:  # first of all: the agents start meanwhile
                 mount.feed(events.Begun(self._started_ms))
             readiness = Readiness(lambda: all(mount.is_ready for mount in mounts))
             server = await readiness.serve(self._settings.ready_port)
-            loaded = await self._load_journal()
+            loaded = self._load_journal()
             journal.set_result(loaded)
             try:
                 await asyncio.Event().wait()
             finally:
                 server.close()
                 await self._flush(mounts)
-                await loaded.aclose()
+                loaded.close()
 
     async def _flush(self, mounts: "list[MountShell]") -> None:
         """Let the last events reach the disk, unless the journal is away."""

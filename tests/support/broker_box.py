@@ -81,7 +81,7 @@ class Server:
 
 @dataclass
 class Box:
-    """One devbox with one mount."""
+    """One devbox; what is published and seen is the first mount's axon."""
 
     server: Server
     folder: Path
@@ -91,7 +91,10 @@ class Box:
     environment: dict[str, str] = field(default_factory=dict)
     shell: str = "/bin/sh"
     generation: int = 1
+    ready_port: int = 0
+    api_url: str = ""
     axon_id: str = ""
+    more_axons: list[str] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     broker: subprocess.Popen[bytes] | None = None
     launcher: subprocess.Popen[bytes] | None = None
@@ -119,8 +122,9 @@ class Box:
             os.kill(process, signal.SIGKILL)
 
     async def bind(self) -> Any:
-        mount = {"index": 0, "axon_id": self.axon_id, "protocol": self.protocol}
-        binding = {"namespace": "test", "name": "box", "mounts": [mount]}
+        axons = enumerate((self.axon_id, *self.more_axons))
+        mounts = [{"index": i, "axon_id": axon, "protocol": self.protocol} for i, axon in axons]
+        binding = {"namespace": "test", "name": "box", "mounts": mounts}
         return await self.as_operator("PUT", f"devboxes/{self.uid}", binding)
 
     # --- processes
@@ -130,16 +134,19 @@ class Box:
         self.start_launcher()
 
     def start_broker(self) -> None:
-        mount = {
-            "index": 0,
-            "axon_id": self.axon_id,
-            "protocol": self.protocol,
-            "agent_binary": self.agent[0],
-            "launch_args": list(self.agent[1:]),
-            "working_directory": "work",
-        }
+        mounts = [
+            {
+                "index": index,
+                "axon_id": axon_id,
+                "protocol": self.protocol,
+                "agent_binary": self.agent[0],
+                "launch_args": list(self.agent[1:]),
+                "working_directory": "work",
+            }
+            for index, axon_id in enumerate((self.axon_id, *self.more_axons))
+        ]
         own = {
-            "RANVIER_API_URL": self.server.url,
+            "RANVIER_API_URL": self.api_url or self.server.url,
             "RANVIER_DEVBOX_UID": self.uid,
             "RANVIER_DEVBOX_NAME": "box",
             "RANVIER_NAMESPACE": "test",
@@ -149,8 +156,8 @@ class Box:
             "RANVIER_IO_DIR": str(self.folder / "io"),
             "RANVIER_BIN_DIR": str(self.folder / "bin"),
             "RANVIER_HOME": str(self.folder / "home"),
-            "RANVIER_READY_PORT": "0",
-            "RANVIER_MOUNTS": json.dumps([mount]),
+            "RANVIER_READY_PORT": str(self.ready_port),
+            "RANVIER_MOUNTS": json.dumps(mounts),
         }
         log = (self.folder / "broker.log").open("ab")
         command = [sys.executable, "-m", "ranvier_broker"]
@@ -266,6 +273,23 @@ class Box:
 
         event: Event = await self.until(f"the turn of {trigger} has no end", find)
         return event
+
+    async def axon(self, axon_id: str, until: str) -> list[Event]:
+        """The `turn.*` events of another axon, read until one of this type."""
+        headers = {"authorization": f"Bearer {API_KEY}"}
+        url = f"/v1/axons/{axon_id}/subscribe/sse"
+        found: list[Event] = []
+        async with (
+            asyncio.timeout(FACT_SECONDS_MAX),
+            self.http.stream("GET", url, headers=headers) as response,
+        ):
+            parser = SseParser()
+            async for chunk in response.aiter_bytes():
+                events = [json.loads(message.data) for message in parser.feed(chunk)]
+                found += [event for event in events if event["event_type"].startswith("turn.")]
+                if any(event["event_type"] == until for event in events):
+                    return found
+        raise AssertionError(f"no {until} on {axon_id}")
 
     def text(self, after: int, before: int) -> str:
         """What the agent said between two sequences."""
