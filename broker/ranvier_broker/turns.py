@@ -165,15 +165,19 @@ class TurnMachine:
                 assert_never(event)
 
     def _exited(self, status: int, now_ms: int) -> None:
-        self._perform(self._codec.end(), now_ms)
+        verdict = self._life.exited(status, now_ms)
+        why, is_missing = f"the agent exited with status {status}", False
+        if isinstance(verdict, GiveUp) and verdict.is_missing:
+            why, is_missing = verdict.why, True
+        self._perform(self._codec.end(why), now_ms)
         self._log("stderr", self._stderr.finish(now_ms))
         self._asked.clear()
-        verdict = self._life.exited(status, now_ms)
+        if is_missing:  # it never ran, so the open turn is refused like those that wait
+            self._complain("agent_missing", why)
+            return
         if self._turn.is_delivered:
-            self._turn.fail(f"the agent exited with status {status}", "agent_exited", status=status)
-        if isinstance(verdict, GiveUp) and verdict.is_missing:
-            self._complain("agent_missing", verdict.why)
-        elif isinstance(verdict, GiveUp):
+            self._turn.fail(why, "agent_exited", status=status)
+        if isinstance(verdict, GiveUp):
             self._put(notices.broker_error(verdict.why))
         self._do(commands.Log(Level.WARNING, f"the agent exited with status {status}: {verdict}"))
 

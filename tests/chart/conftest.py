@@ -1,7 +1,6 @@
 """Renders the chart with Helm and hands out the objects. Without Helm the tests are left out."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from clusters import kubeconfig_environment
 from stage.shell import CommandFailed, cluster_environment
 
 CHART = Path(__file__).parents[2] / "charts" / "ranvier"
@@ -86,9 +86,4 @@ def default(helm: Helm) -> Rendered:
 @pytest.fixture(scope="session")
 def kubeconfig_env() -> dict[str, str]:
     """Environment of a cluster, or a skip."""
-    if os.environ.get("KUBECONFIG"):
-        return dict(os.environ)
-    try:
-        return cluster_environment()
-    except (CommandFailed, OSError) as failure:
-        pytest.skip(f"no KUBECONFIG, and hack/cluster knows no cluster: {failure}")
+    return kubeconfig_environment()

@@ -1,7 +1,6 @@
 """A real API server with our CRDs, through kubectl. Without one these tests are left out."""
 
 import json
-import os
 import shutil
 import subprocess
 import uuid
@@ -11,20 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stage.shell import CommandFailed, cluster_environment
+from clusters import kubeconfig_environment
 
 ROOT = Path(__file__).parents[2]
 COMMAND_SECONDS_MAX = 60
-
-
-def _environment() -> Mapping[str, str]:
-    """KUBECONFIG of the caller, or else of `hack/cluster`."""
-    if os.environ.get("KUBECONFIG"):
-        return dict(os.environ)
-    try:
-        return cluster_environment()
-    except (CommandFailed, OSError) as failure:
-        pytest.skip(f"no KUBECONFIG, and hack/cluster knows no cluster: {failure}")
 
 
 @dataclass(frozen=True)
@@ -62,7 +51,7 @@ class Kubectl:
 
 @pytest.fixture(scope="session")
 def kubectl() -> Iterator[Kubectl]:
-    env = _environment()
+    env = kubeconfig_environment()
     program = shutil.which("kubectl", path=env.get("PATH"))
     if program is None:
         pytest.skip("kubectl is not in PATH; `hack/cluster up` brings one")

@@ -1,14 +1,14 @@
 """The cluster, the installed product, a scripted model, and a namespace a test."""
 
-import os
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
+from clusters import kubeconfig_environment
 from journeys import Box, kubectl
 from stage.forward import ApiForward
 from stage.release import api_key
-from stage.shell import ROOT, cluster_environment, read
+from stage.shell import ROOT, read
 
 MODEL_NAMESPACE = "e2e-model"
 
@@ -16,7 +16,7 @@ MODEL_NAMESPACE = "e2e-model"
 @pytest.fixture(scope="session")
 def env() -> Mapping[str, str]:
     """Environment in which kubectl finds the cluster; hack/test prepares it."""
-    return dict(os.environ) if "KUBECONFIG" in os.environ else cluster_environment()
+    return kubeconfig_environment()
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,7 @@ def heard(parts: list[bytes]) -> list[Fact]:
     codec.control(event, 0)
     codec.prompt("t", AxonEvent("a", 2, 0, Origin.USER, "x", "user.message", "hi"), 0)
     facts = [fact for part in parts for fact in codec.receive(part, 0)]
-    return [*facts, *codec.end()]
+    return [*facts, *codec.end("gone")]
 
 
 @given(st.lists(LINES, max_size=6), st.lists(st.integers(0, 1000), max_size=12))

@@ -59,13 +59,13 @@ class AcpHearing(AcpConversation):
             self._line(line, now_ms)
         return self._told()
 
-    def end(self) -> list[Fact]:
+    def end(self, why: str) -> list[Fact]:
         if (rest := self._lines.finish()) is not None:
             self._emit(Garbage("cut off by the agent's end", _excerpt(rest)))
         self._lines = LineSplitter(self._line_bytes_max)
         for purpose in self._calls.give_up():
             if isinstance(purpose, Passing):
-                error = f"the agent exited before it answered {purpose.method}"
+                error = f"{why}, so {purpose.method} has no answer"
                 self._emit(RequestFailed(purpose.method, error), Settled(purpose.sequence))
         self._forget_process()
         return self._told()

@@ -143,8 +143,8 @@ class Codec(Protocol):
     def receive(self, data: bytes, now_ms: int) -> Sequence[Fact]:
         """Bytes of the agent, split anywhere."""
 
-    def end(self) -> Sequence[Fact]:
-        """The process is gone: whatever waited for it is settled, the open turn excepted."""
+    def end(self, why: str) -> Sequence[Fact]:
+        """The process is gone, or never was, as `why` says: settle all that waits but the turn."""
 
     def tick(self, now_ms: int) -> Sequence[Fact]:
         """Time has passed."""

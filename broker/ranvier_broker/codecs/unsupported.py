@@ -31,7 +31,7 @@ class UnsupportedCodec:
     def receive(self, data: bytes, now_ms: int) -> Sequence[Fact]:
         return ()
 
-    def end(self) -> Sequence[Fact]:
+    def end(self, why: str) -> Sequence[Fact]:
         return ()
 
     def tick(self, now_ms: int) -> Sequence[Fact]:

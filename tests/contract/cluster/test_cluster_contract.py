@@ -5,18 +5,17 @@ of its own; elsewhere those tests are skipped and say so.
 """
 
 import asyncio
-import os
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from clusters import kubeconfig_environment
 from ranvier_operator.cluster import Cluster, KubernetesCluster
 from ranvier_operator.errors import AlreadyExists, ClusterError, Conflict, NotLeading, Refused
 from ranvier_operator.kinds import CLAIMS, DEVBOXES, EVENTS, LEASES, PODS, Kind, RawObject
 from ranvier_operator.naming import labels
 from ranvier_operator.testing import FakeCluster
-from stage.shell import CommandFailed, cluster_environment
 
 ACCOUNT_LOOKS_MAX = 600
 
@@ -27,7 +26,7 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Any, str]
     if request.param == "fake":
         yield FakeCluster(), "here"
         return
-    real = KubernetesCluster.connect(threads=4, kubeconfig=_kubeconfig())
+    real = KubernetesCluster.connect(threads=4, kubeconfig=kubeconfig_environment()["KUBECONFIG"])
     real.guard = lambda: None
     namespace = f"contract-{uuid.uuid4().hex[:8]}"
     try:
@@ -41,16 +40,6 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Any, str]
         await real._write("DELETE", f"/api/v1/namespaces/{namespace}", {})
     finally:
         real.close()
-
-
-def _kubeconfig() -> str:
-    """The caller's, or else that of `hack/cluster`."""
-    if os.environ.get("KUBECONFIG"):
-        return os.environ["KUBECONFIG"]
-    try:
-        return cluster_environment()["KUBECONFIG"]
-    except (CommandFailed, OSError, KeyError) as failure:
-        pytest.skip(f"no KUBECONFIG, and hack/cluster knows no cluster: {failure}")
 
 
 async def _default_account(real: KubernetesCluster, namespace: str) -> None:

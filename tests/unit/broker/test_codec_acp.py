@@ -279,7 +279,7 @@ class TestTrouble:
         talk.prompt()
         talk.client("session/list", {})
         talk.agent(b'{"jsonrpc"')
-        told = talk.codec.end()
+        told = talk.codec.end("the agent exited")
         assert [type(fact) for fact in told] == [Garbage, RequestFailed, Settled]
         assert not talk.codec.has_question
 

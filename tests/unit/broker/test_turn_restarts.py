@@ -91,7 +91,7 @@ def test_requests_that_wait_for_a_dead_agent_fail(play: Play) -> None:
     play.settle()
     [failed] = play.payloads("turn.failed")
     assert failed == {
-        "error": "the agent exited before it answered session/list",
+        "error": "the agent exited with status 3, so session/list has no answer",
         "method": "session/list",
         "reason": "request_failed",
     }
@@ -159,6 +159,18 @@ def test_a_missing_agent_is_not_tried_again_and_again(play: Play) -> None:
     assert error["type"] == "agent_missing"
     assert "broker.error" not in play.kinds
     assert play.payloads("turn.failed")[0]["reason"] == "agent_unavailable"
+
+
+def test_a_missing_agent_is_named_as_such_though_its_turn_was_on_the_way(play: Play) -> None:
+    """The launcher says "started" of a command it then can not find; a turn may come in between."""
+    play.ready()
+    play.arrive("user.message", {"content": "x"})
+    play.settle()
+    play.after(events.AgentExited(1, 127))
+    play.settle()
+    [failed] = play.payloads("turn.failed")
+    assert failed["reason"] == "agent_unavailable"
+    assert "not found" in failed["error"]
 
 
 def test_a_fence_ends_everything_at_once(play: Play) -> None:

@@ -1,24 +1,21 @@
 """Two operator processes on a real API server: one leads, and the other takes over.
 
 They serve an empty namespace and have a lease of their own, so they do not meet an operator that is
-installed in the same cluster. Without a cluster these tests are left out.
+installed in the same cluster.
 """
 
 import asyncio
-import os
 import signal
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import httpx
 import pytest
 from ranvier_operator.cluster import KubernetesCluster
 from ranvier_operator.election import LEASE_SECONDS
-from ranvier_operator.errors import ClusterError
-from ranvier_operator.kinds import DEVBOXES, LEASES
-from stage.shell import CommandFailed, cluster_environment
+from ranvier_operator.kinds import LEASES
 
 START_SECONDS = 40
 PORTS = (18181, 18182)
@@ -27,7 +24,7 @@ PORTS = (18181, 18182)
 class Replica:
     """One process."""
 
-    def __init__(self, name: str, port: int, namespace: str, env: dict[str, str]) -> None:
+    def __init__(self, name: str, port: int, namespace: str, env: Mapping[str, str]) -> None:
         self.name = name
         self.port = port
         self._env = {
@@ -66,7 +63,7 @@ class Replica:
 class Pair:
     """Both, and their lease."""
 
-    def __init__(self, cluster: KubernetesCluster, namespace: str, env: dict[str, str]) -> None:
+    def __init__(self, cluster: KubernetesCluster, namespace: str, env: Mapping[str, str]) -> None:
         self._cluster = cluster
         self._namespace = namespace
         self.replicas = {
@@ -89,20 +86,9 @@ class Pair:
 
 
 @pytest.fixture
-async def pair() -> AsyncIterator[Pair]:
-    env = dict(os.environ)
-    if "KUBECONFIG" not in env:
-        try:
-            env |= cluster_environment()
-        except (CommandFailed, OSError) as failure:
-            pytest.skip(f"no KUBECONFIG, and hack/cluster knows no cluster: {failure}")
+async def pair(env: Mapping[str, str]) -> AsyncIterator[Pair]:
     cluster = KubernetesCluster.connect(threads=2, kubeconfig=env["KUBECONFIG"])
     cluster.guard = lambda: None
-    try:
-        await cluster.list(DEVBOXES)
-    except ClusterError as error:
-        cluster.close()
-        pytest.skip(f"no cluster with our CRDs answers: {error}")
     namespace = f"replicas-{uuid.uuid4().hex[:8]}"
     await cluster._write("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
     pair = Pair(cluster, namespace, env)
