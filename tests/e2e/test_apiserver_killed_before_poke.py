@@ -1,15 +1,6 @@
 """Commit first, poke second: a server that dies in between wakes the devbox after its restart."""
 
-from journeys import (
-    SYSTEM,
-    Box,
-    apply,
-    check_history,
-    conversation,
-    kill_pods,
-    kubectl,
-    open_session,
-)
+from journeys import SYSTEM, Box, asleep, check_history, kill_pods, kubectl
 from stage.forward import ApiForward
 
 WORKLOAD = "statefulset/ranvier-apiserver"
@@ -26,11 +17,7 @@ async def set_poke_delay(box: Box, value: str) -> None:
 async def test_an_apiserver_killed_between_commit_and_poke_wakes_after_its_restart(
     box: Box, model_url: str, api: ApiForward, key: str
 ) -> None:
-    await apply(box, model_url, idle_seconds=2)
-    async with conversation(api.url, key, box) as talk:
-        session = await open_session(talk)
-        await talk.turn_end(await talk.prompt(session, "[[text before]]"))
-        await box.suspended()
+    async with asleep(api.url, key, box, model_url) as (talk, session):
         try:
             await set_poke_delay(box, "600000")
             second = await talk.prompt(session, "[[history]]")

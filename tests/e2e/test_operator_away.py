@@ -4,6 +4,7 @@ from journeys import (
     SYSTEM,
     Box,
     apply,
+    asleep,
     check_history,
     conversation,
     kill_pods,
@@ -19,12 +20,7 @@ from stage.forward import ApiForward
 async def test_an_event_published_while_the_operator_is_dead_wakes_after_its_restart(
     box: Box, model_url: str, api: ApiForward, key: str
 ) -> None:
-    await apply(box, model_url, idle_seconds=2)
-    async with conversation(api.url, key, box) as talk:
-        session = await open_session(talk)
-        first = await talk.prompt(session, "[[text before]]")
-        await talk.turn_end(first)
-        await box.suspended()
+    async with asleep(api.url, key, box, model_url) as (talk, session):
         try:
             await scale_operator(box.env, 0)
             await kill_pods(box.env, "operator")
@@ -40,11 +36,7 @@ async def test_an_event_published_while_the_operator_is_dead_wakes_after_its_res
 async def test_a_second_operator_takes_over_when_the_leader_dies(
     box: Box, model_url: str, api: ApiForward, key: str
 ) -> None:
-    await apply(box, model_url, idle_seconds=2)
-    async with conversation(api.url, key, box) as talk:
-        session = await open_session(talk)
-        await talk.turn_end(await talk.prompt(session, "[[text before]]"))
-        await box.suspended()
+    async with asleep(api.url, key, box, model_url) as (talk, session):
         try:
             await scale_operator(box.env, 2)
             leader = await lease_holder(box.env)

@@ -75,12 +75,12 @@ class Box:
     async def suspended(self) -> dict[str, Any]:
         """Wait until it sleeps: the condition says so, the pod is gone. Returns the condition."""
 
-        async def asleep() -> dict[str, Any]:
+        async def sleeps() -> dict[str, Any]:
             condition = await self.condition("Suspended")
             gone = not await self.pod_uid()
             return condition if condition.get("status") == "True" and gone else {}
 
-        found: dict[str, Any] = await until("devbox suspended", asleep)
+        found: dict[str, Any] = await until("devbox suspended", sleeps)
         return found
 
 
@@ -166,6 +166,19 @@ async def open_session(talk: Conversation) -> str:
     await talk.call("initialize", {"protocolVersion": 1, "clientCapabilities": {}})
     session = await talk.call("session/new", {"cwd": HOME, "mcpServers": []})
     return str(session["sessionId"])
+
+
+@asynccontextmanager
+async def asleep(
+    url: str, key: str, box: Box, model_url: str
+) -> AsyncIterator[tuple[Conversation, str]]:
+    """A devbox that ran one turn and fell asleep: its conversation, and its session."""
+    await apply(box, model_url, idle_seconds=2)
+    async with conversation(url, key, box) as talk:
+        session = await open_session(talk)
+        await talk.turn_end(await talk.prompt(session, "[[text before]]"))
+        await box.suspended()
+        yield talk, session
 
 
 def of_type(talk: Conversation, event_type: str, after: int = 0) -> list[Any]:
