@@ -16,7 +16,9 @@ from ranvier_apiserver.errors import RanvierError
 from ranvier_apiserver.identities import CachedIdentities, Identities, StaticIdentities
 from ranvier_apiserver.journal.sqlite_store import SqliteStore
 from ranvier_apiserver.journal.store import Store
+from ranvier_apiserver.metrics import Metrics
 from ranvier_apiserver.routes.context import Context
+from ranvier_apiserver.routes.measured import Measured, metrics_app
 from ranvier_apiserver.settings import IdentitySource, Settings
 from ranvier_apiserver.tail import Tails
 from ranvier_apiserver.waker import Poker, RecordingPoker, Waker
@@ -49,16 +51,21 @@ async def run(chosen: Settings) -> None:
     identities, poker = outside(chosen)
     store = await SqliteStore.open(chosen.data, wall_clock_ms)
     try:
-        waker = Waker(store, poker, chosen.poke_delay_seconds)
+        metrics = Metrics(wall_clock_ms)
+        waker = Waker(store, poker, chosen.poke_delay_seconds, metrics.poked)
         tails = Tails()
+        metrics.observe(tails, store)
+        store.listen(metrics.committed)
         # Pokes before streams: a wake is the longest way.
         store.listen(waker.committed)
         store.listen(tails.committed)
-        app = create_app(Context(store, tails, waker, Authenticator(keys, identities)))
+        context = Context(store, tails, waker, Authenticator(keys, identities))
+        app = Measured(create_app(context), metrics)
         async with asyncio.TaskGroup() as group:
             waking = group.create_task(waker.run())
             tidying = group.create_task(tidy(store))
-            await serving.serve(app, chosen.host, chosen.port, tails.close)
+            async with serving.aside(metrics_app(metrics), chosen.host, chosen.metrics_port):
+                await serving.serve(app, chosen.host, chosen.port, tails.close)
             waking.cancel()
             tidying.cancel()
     finally:

@@ -42,6 +42,7 @@ class Front:
             axon_id, _, tail = path[len(AXONS) :].partition("/")
             if (endpoint := self._hot.get((scope["method"], tail))) is not None:
                 scope["path_params"] = {"axon_id": axon_id}
+                scope["route_template"] = f"{AXONS}{{axon_id}}/{tail}"
                 await endpoint(scope, receive, send)
                 return
         await self._rest(scope, receive, send)

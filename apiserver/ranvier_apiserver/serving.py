@@ -9,7 +9,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final, cast
 
 from starlette.types import ASGIApp
@@ -109,6 +109,23 @@ def server_for(app: ASGIApp, before_stop: Callable[[], None]) -> QuietServer:
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     return QuietServer(config, before_stop)
+
+
+@contextlib.asynccontextmanager
+async def aside(app: ASGIApp, host: str, port: int | None) -> AsyncIterator[None]:
+    """Serve something small on another port meanwhile; nothing when there is no port."""
+    if port is None:
+        yield
+        return
+    server = server_for(app, lambda: None)
+    listener = listen(host, port)
+    log.info("metrics", extra={"host": host, "port": listener.getsockname()[1]})
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve(sockets=[listener]))
+        try:
+            yield
+        finally:
+            server.should_exit = True
 
 
 async def serve(app: ASGIApp, host: str, port: int, before_stop: Callable[[], None]) -> None:

@@ -19,6 +19,7 @@ class Settings:
     data: Path
     host: str
     port: int
+    metrics_port: int | None
     identities: IdentitySource
     api_keys_file: Path | None
     static_identities_file: Path | None
@@ -34,6 +35,7 @@ def parse(argv: Sequence[str], environment: Mapping[str, str]) -> Settings:
         data=given.data,
         host=given.host,
         port=given.port,
+        metrics_port=given.metrics_port,
         identities=IdentitySource(given.identities),
         api_keys_file=given.api_keys_file,
         static_identities_file=given.static_identities_file,
@@ -58,6 +60,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("--data", "./data", "folder of the journal (default: ./data)", type=Path)
     add("--host", "::", "address to listen on (default: all, IPv6 and IPv4)")
     add("--port", "8080", "port to listen on; 0 takes a free one (default: 8080)", type=int)
+    add("--metrics-port", None, "port of /metrics, without a key (default: none)", type=int)
     add(
         "--identities",
         "kubernetes",

@@ -48,13 +48,16 @@ class Tail:
     def __init__(self) -> None:
         self._ring: deque[tuple[AxonEvent, bytes]] = deque()
         self._bytes = 0
-        self.followers = 0
+        self.cursors: dict[object, int] = {}
+        """Where each follower stands."""
+        self.newest = 0
         self.is_closed = False
         self.changed = asyncio.Event()
 
     def push(self, event: AxonEvent) -> None:
         frame = frames.frame(event)
         self._ring.append((event, frame))
+        self.newest = event.sequence
         self._bytes += len(frame)
         while len(self._ring) > RING_EVENTS_MAX or self._bytes > RING_BYTES_MAX:
             self._bytes -= len(self._ring.popleft()[1])
@@ -111,21 +114,32 @@ class Tails:
         for tail in self._tails.values():
             tail.close()
 
+    @property
+    def followers(self) -> int:
+        return self._followers
+
+    def lags(self) -> Iterator[int]:
+        """By how many events each follower is behind what was committed since it came."""
+        for tail in self._tails.values():
+            yield from (max(0, tail.newest - cursor) for cursor in tail.cursors.values())
+
     @contextmanager
-    def follow(self, axon_id: str) -> Iterator[Tail]:
+    def follow(self, axon_id: str) -> Iterator[tuple[Tail, object]]:
+        """A tail, and the follower's key among its `cursors`."""
         if self._followers >= FOLLOWERS_MAX:
             raise TooBusy(f"{FOLLOWERS_MAX} streams are open; close some and try again.")
         tail = self._tails.setdefault(axon_id, Tail())
         if self._is_closed:
             tail.close()
-        tail.followers += 1
+        me = object()
+        tail.cursors[me] = 0
         self._followers += 1
         try:
-            yield tail
+            yield tail, me
         finally:
-            tail.followers -= 1
+            del tail.cursors[me]
             self._followers -= 1
-            if not tail.followers:
+            if not tail.cursors:
                 del self._tails[axon_id]
 
 
@@ -136,9 +150,9 @@ async def stream(
 
     The tail is followed before the store is read, so there is no seam between replay and live.
     """
-    with tails.follow(axon_id) as tail:
+    with tails.follow(axon_id) as (tail, me):
         try:
-            await _follow(pages, tail, axon_id, after, origins, emit)
+            await _follow(pages, tail, me, axon_id, after, origins, emit)
         except AxonDeleted:
             return
         except RanvierError as error:
@@ -146,11 +160,12 @@ async def stream(
 
 
 async def _follow(
-    pages: Pages, tail: Tail, axon_id: str, cursor: int, origins: Origins, emit: Emit
+    pages: Pages, tail: Tail, me: object, axon_id: str, cursor: int, origins: Origins, emit: Emit
 ) -> None:
     while not tail.is_closed:
         # Taken before looking: what comes while we look sets this one.
         changed = tail.changed
+        tail.cursors[me] = cursor
         step = tail.after(cursor, origins)
         if step is None:
             page = await pages.read_after(axon_id, cursor, PAGE_EVENTS, origins)

@@ -8,7 +8,7 @@ consequences; still a confirmed one is repeated rarely.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from ranvier_apiserver.errors import RanvierError
@@ -68,12 +68,22 @@ class RecordingPoker:
 
 
 class Waker:
-    """`committed` hears of wakes, `run` tells them on. `delay_seconds` is for fault tests."""
+    """`committed` hears of wakes, `run` tells them on. `delay_seconds` is for fault tests.
 
-    def __init__(self, sleepers: Sleepers, poker: Poker, delay_seconds: float = 0.0) -> None:
+    `report` is told of every poke that it was `done`, its devbox `gone`, or that it `failed`.
+    """
+
+    def __init__(
+        self,
+        sleepers: Sleepers,
+        poker: Poker,
+        delay_seconds: float = 0.0,
+        report: Callable[[Wake, str], None] = lambda _wake, _outcome: None,
+    ) -> None:
         self._sleepers = sleepers
         self._poker = poker
         self._delay_seconds = delay_seconds
+        self._report = report
         self._pending: dict[str, Wake] = {}
         self._ready = asyncio.Semaphore(0)
         self._told: dict[str, tuple[Wake, float]] = {}
@@ -111,7 +121,9 @@ class Waker:
                 exists = await self._poker.poke(wake)
             except PokeFailed as error:
                 log.warning("poke failed, will be repeated: %s", error)
+                self._report(wake, "failed")
                 continue
+            self._report(wake, "done" if exists else "gone")
             # One that does not exist is not asked for again until the journal says something new.
             until = CONFIRMED_RESYNC_SECONDS if exists else float("inf")
             again = asyncio.get_running_loop().time() + until

@@ -57,6 +57,10 @@ TOGGLES: dict[str, Any] = {
     "apiserver.serviceAccount.create": False,
     "apiserver.serviceAccount.name": "mine",
     "apiserver.serviceAccount.annotations": {"a": "b"},
+    "metrics.enabled": False,
+    "metrics.port": 9464,
+    "metrics.podMonitor.enabled": True,
+    "metrics.podMonitor.labels": {"release": "prometheus"},
     "podAnnotations": {"a": "b"},
     "podLabels": {"team": "agents"},
     "nodeSelector": {"disk": "ssd"},
@@ -67,11 +71,26 @@ TOGGLES: dict[str, Any] = {
 """Another value than the default for every value there is."""
 
 
+NEEDS: dict[str, dict[str, Any]] = {
+    "metrics.podMonitor.labels": {"metrics": {"podMonitor": {"enabled": True}}},
+}
+"""Values that do something only together with these."""
+
+
 def nested(path: str, value: Any) -> dict[str, Any]:
     for name in reversed(path.split(".")):
         value = {name: value}
     found: dict[str, Any] = value
     return found
+
+
+def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Both, level by level; the other wins."""
+    both = {**one, **other}
+    for name in one.keys() & other.keys():
+        if isinstance(one[name], dict) and isinstance(other[name], dict):
+            both[name] = merged(one[name], other[name])
+    return both
 
 
 def leaves(values: Any, schema: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -105,7 +124,9 @@ def test_every_value_has_a_toggle_here() -> None:
 @pytest.mark.parametrize("path", TOGGLES)
 def test_every_value_does_something(helm: Helm, path: str) -> None:
     assert TOGGLES[path] != LEAVES[path][0]
-    usual, other = helm.render(), helm.render(nested(path, TOGGLES[path]))
+    needs = NEEDS.get(path, {})
+    usual = helm.render(needs)
+    other = helm.render(merged(needs, nested(path, TOGGLES[path])))
     assert without_secrets(usual) != without_secrets(other)
 
 

@@ -78,6 +78,10 @@ class SqliteStore:
     def is_healthy(self) -> bool:
         return self._writer.failure is None
 
+    @property
+    def waiting_events(self) -> int:
+        return self._writer.waiting_events
+
     def _tell(self, committed: Committed) -> None:
         for listener in self._listeners:
             listener(committed)

@@ -33,11 +33,15 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What one commit made visible. `wakes`: devboxes that must run because of it (W1)."""
+    """What one commit made visible. `wakes`: devboxes that must run because of it (W1).
+
+    `seconds`: how long the commit took, if this process did it.
+    """
 
     events: Sequence[AxonEvent]
     wakes: Sequence[Wake] = ()
     deleted_axons: Sequence[str] = ()
+    seconds: float | None = None
 
 
 Listener = Callable[[Committed], None]
@@ -90,6 +94,11 @@ class Store(Protocol):
     @property
     def is_healthy(self) -> bool:
         """False once the store can take no more writes until the process starts anew."""
+        ...
+
+    @property
+    def waiting_events(self) -> int:
+        """Events that were accepted and wait for their commit."""
         ...
 
     # --- axons

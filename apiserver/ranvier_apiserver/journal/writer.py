@@ -9,6 +9,7 @@ import asyncio
 import logging
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,6 +87,10 @@ class Writer:
         result: T = await job.future
         return result
 
+    @property
+    def waiting_events(self) -> int:
+        return self._events
+
     def peek(self, axon_id: str) -> Axon | None:
         """The axon as last committed, if it is in memory; asks nobody, so a reader never waits."""
         return self._base.axons.get(axon_id)
@@ -135,11 +140,13 @@ class Writer:
             self._run_jobs(batch, draft)
             if draft.is_empty:
                 return None
+            began = time.perf_counter()
             persist.commit(self._connection, draft)
             committed = Committed(
                 [event for _, event, _ in draft.events],
                 self._wakes(draft),
                 [a.axon_id for a in draft.axons.values() if a.deleted_at_ms is not None],
+                time.perf_counter() - began,
             )
             draft.become_base()
         except Exception as error:

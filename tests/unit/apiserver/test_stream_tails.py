@@ -208,5 +208,5 @@ async def test_nothing_is_kept_for_axons_that_nobody_follows() -> None:
     journal = Journal()
     with journal.tails.follow(AXON):
         journal.commit()
-    with journal.tails.follow(AXON) as followed:
+    with journal.tails.follow(AXON) as (followed, _):
         assert followed.after(0, None) is None
