@@ -1,0 +1,221 @@
+"""The synchronous shell: the same calls as `aio`, performed one after the other.
+
+with Ranvier() as ranvier:
+    axon = ranvier.axons.create("fixer")
+    ranvier.axons.publish(axon.id, "user.message", {"content": "Fix the build."})
+    for event in ranvier.axons.subscribe(axon.id):
+        print(event.sequence, event.event_type)
+"""
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Collection, Generator
+from functools import wraps
+from types import TracebackType
+from typing import Final, Generic, ParamSpec, Protocol, Self, overload
+
+import httpx
+
+from ranvier.client import axon_calls, settings, transport
+from ranvier.client.attempts import Attempts, Done
+from ranvier.client.calls import Call, Result
+from ranvier.client.tails import Interrupted, Tail
+from ranvier.events import AxonEvent, Origin
+
+P = ParamSpec("P")
+
+
+class _Caller(Protocol):
+    _client: "Ranvier"
+
+
+class _Performed(Generic[P, Result]):
+    """A method made of a function that builds a call: same arguments, the result is returned."""
+
+    def __init__(self, build: Callable[P, Call[Result]]) -> None:
+        self._build = build
+        self.__doc__ = build.__doc__
+
+    @overload
+    def __get__(self, owner: None, kind: type) -> Self: ...
+    @overload
+    def __get__(self, owner: _Caller, kind: type) -> Callable[P, Result]: ...
+
+    def __get__(self, owner: _Caller | None, kind: type) -> Self | Callable[P, Result]:
+        if owner is None:
+            return self
+        client, build = owner._client, self._build
+
+        @wraps(build)
+        def method(*args: P.args, **kwargs: P.kwargs) -> Result:
+            return client.perform(build(*args, **kwargs))
+
+        return method
+
+
+class Sql:
+    """`client.axons.sql`: the SQL database of an axon."""
+
+    def __init__(self, client: "Ranvier") -> None:
+        self._client = client
+
+    query: Final = _Performed(axon_calls.sql_query)
+    batch: Final = _Performed(axon_calls.sql_batch)
+
+
+class Axons:
+    """`client.axons`."""
+
+    def __init__(self, client: "Ranvier") -> None:
+        self._client = client
+        self.sql = Sql(client)
+
+    create: Final = _Performed(axon_calls.create)
+    retrieve: Final = _Performed(axon_calls.retrieve)
+    list: Final = _Performed(axon_calls.list_axons)
+    update: Final = _Performed(axon_calls.update)
+    delete: Final = _Performed(axon_calls.delete)
+    publish: Final = _Performed(axon_calls.publish)
+    events: Final = _Performed(axon_calls.events)
+
+    def subscribe(
+        self,
+        axon_id: str,
+        after_sequence: int = 0,
+        *,
+        origins: Collection[Origin] | None = None,
+        event_types: Collection[str] | None = None,
+    ) -> "Subscription":
+        """All events after a sequence, each once and in order, then those to come, for ever.
+
+        As `AsyncRanvier`'s; iterating blocks until an event comes.
+        """
+        tries = self._client.settings.retries + 1
+        tail = Tail(axon_id, after_sequence, origins, event_types, tries_max=tries)
+        return Subscription(self._client, tail)
+
+    def history(self, axon_id: str, after_sequence: int = 0) -> Generator[AxonEvent, None, None]:
+        """The events after a sequence that stand now, oldest first; then it ends."""
+        head = self.events(axon_id, limit=1, include_total_count=True).total_count or 0
+        if head <= after_sequence:
+            return
+        with self.subscribe(axon_id, after_sequence) as events:
+            for event in events:
+                yield event
+                if event.sequence >= head:
+                    return
+
+
+class Subscription:
+    """A running subscription: iterate it. `last_sequence` is where it would be resumed."""
+
+    def __init__(self, client: "Ranvier", tail: Tail) -> None:
+        self._tail = tail
+        self._events = client.stream(tail)
+
+    @property
+    def last_sequence(self) -> int:
+        return self._tail.last_sequence
+
+    def __iter__(self) -> Generator[AxonEvent, None, None]:
+        return self._events
+
+    def __next__(self) -> AxonEvent:
+        return next(self._events)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._events.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Ranvier:
+    """A server. Arguments left out come from RANVIER_BASE_URL and RANVIER_API_KEY.
+
+    `timeout_seconds` bounds one attempt, `retries` the attempts after the first. `http_transport`
+    takes the place of httpx' own, for tests and for unusual networks.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout_seconds: float = settings.TIMEOUT_SECONDS,
+        retries: int = settings.RETRIES,
+        http_transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.settings: Final = settings.resolve(base_url, api_key, timeout_seconds, retries)
+        self._http = httpx.Client(**transport.options(self.settings), transport=http_transport)
+        self.axons: Final = Axons(self)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def perform(self, call: Call[Result]) -> Result:
+        """Send a call until it is answered or given up."""
+        attempts = Attempts(call, f"ranvier-{uuid.uuid4()}", self.settings.retries)
+        while True:
+            try:
+                response = self._http.request(**attempts.request)
+            except httpx.RequestError as error:
+                ours = transport.in_our_words(error, self.settings)
+                sent = transport.was_sent(error)
+                again = attempts.unanswered(ours, random.random(), was_sent=sent)
+            else:
+                outcome = attempts.answered(
+                    response.status_code, response.headers, response.content, random.random()
+                )
+                if isinstance(outcome, Done):
+                    return outcome.result
+                again = outcome
+            time.sleep(again.seconds)
+
+    def stream(self, tail: Tail) -> Generator[AxonEvent, None, None]:
+        """Deliver a subscription over as many connections as it takes."""
+        while True:
+            try:
+                with self._http.stream(
+                    "GET",
+                    tail.path,
+                    params=tail.query,
+                    headers=transport.STREAM_HEADERS,
+                    timeout=transport.STREAM_TIMEOUT,
+                ) as response:
+                    if response.status_code != 200:
+                        status, headers = response.status_code, response.headers
+                        wait = tail.refused(status, headers, response.read(), random.random())
+                    else:
+                        tail.opened()
+                        for chunk in response.iter_bytes():
+                            yield from tail.feed(chunk)
+                        wait = tail.ended(random.random())
+            except Interrupted:
+                wait = tail.ended(random.random())
+            except httpx.RequestError as error:
+                ours = transport.in_our_words(error, self.settings)
+                wait = tail.failed(ours, random.random())
+            time.sleep(wait)
