@@ -153,7 +153,23 @@ def test_probes_ask_the_two_health_pages(default: Rendered) -> None:
         assert found["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": port}
         assert found["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": port}
     assert operator(default)["ports"] == [{"name": "probes", "containerPort": 8081}]
-    assert apiserver(default)["ports"] == [{"name": "http", "containerPort": 8080}]
+    assert apiserver(default)["ports"] == [
+        {"name": "http", "containerPort": 8080},
+        {"name": "metrics", "containerPort": 9090},
+    ]
+
+
+def test_metrics_have_a_port_of_their_own_and_a_pod_monitor_that_finds_it(helm: Helm) -> None:
+    with_monitor = {"metrics": {"port": 9464, "podMonitor": {"enabled": True}}}
+    rendered = helm.render(with_monitor)
+    assert env(apiserver(rendered))["RANVIER_METRICS_PORT"] == "9464"
+    monitor = rendered.one("PodMonitor", "ranvier-apiserver")["spec"]
+    template = rendered.one("StatefulSet", "ranvier-apiserver")["spec"]["template"]
+    assert monitor["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    named = {port["name"] for port in apiserver(rendered)["ports"]}
+    assert {endpoint["port"] for endpoint in monitor["podMetricsEndpoints"]} <= named
+    without = helm.render({"metrics": {"enabled": False}})
+    assert "RANVIER_METRICS_PORT" not in env(apiserver(without))
 
 
 def test_the_operator_finds_the_api_server_and_speaks_with_a_token_of_its_own(
