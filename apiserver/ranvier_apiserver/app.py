@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ranvier_apiserver import problems
 from ranvier_apiserver.errors import InvalidField, RanvierError
 from ranvier_apiserver.problems import Problem
-from ranvier_apiserver.routes import axons, health, internal
+from ranvier_apiserver.routes import axons, events, health, internal
 from ranvier_apiserver.routes.context import Context
 from ranvier_apiserver.routes.publish import Publish
 from ranvier_apiserver.routes.subscribe import Subscribe
@@ -53,7 +53,7 @@ def create_app(context: Context) -> ASGIApp:
         title="Ranvier", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     app.state.context = context
-    for router in (axons.router, internal.router, health.router):
+    for router in (axons.router, events.router, internal.router, health.router):
         app.include_router(router)
     app.add_exception_handler(RanvierError, _domain_error)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -46,6 +46,17 @@ class AxonFull(RanvierError):
     """The axon holds as many bytes as an axon may (J8)."""
 
 
+class HeadMoved(RanvierError):
+    """The publisher expected another head (`If-Match`); nothing was appended."""
+
+    def __init__(self, axon_id: str, expected: int, head: int) -> None:
+        super().__init__(
+            f"Axon {axon_id!r} ends at sequence {head}, not at {expected}. Read the events after "
+            f"{expected}, decide again, and publish with the new sequence."
+        )
+        self.head = head
+
+
 class DevboxNotFound(RanvierError):
     def __init__(self, uid: str) -> None:
         super().__init__(f"Devbox {uid!r} is not registered with the journal.")

@@ -42,6 +42,15 @@ def frame(event: AxonEvent) -> bytes:
     return b"data: " + to_json(view(event)) + b"\n\n"
 
 
+def ping(cursor: int, is_filtered: bool) -> bytes:
+    """A comment that keeps the stream alive.
+
+    Behind a filter it tells how far the stream has come without a match: a reader may come back
+    with that `after_sequence` and need not go over it again.
+    """
+    return b": cursor %d\n\n" % cursor if is_filtered else PING
+
+
 def error(status: int, message: str) -> bytes:
     """The only named frame: the stream ends because of this, and the reader's loop raises."""
     return b"event: error\ndata: " + to_json({"code": status, "message": message}) + b"\n\n"

@@ -1,4 +1,5 @@
-"""Errors as HTTP answers: one table. The body is always `{"code", "message"}`.
+"""Errors as HTTP answers: one table. The body is always `{"code", "message"}`, and says
+`head` where a publisher expected another one.
 
 The published clients retry 408, 409, 429 and 5xx five times, whatever the reason. So a permanent
 refusal is never one of those, or says `x-should-retry: false`.
@@ -38,6 +39,7 @@ PROBLEMS: Final[Mapping[type[RanvierError], Problem]] = {
     errors.AxonNotFound: Problem(404, "axon_not_found"),
     errors.AxonDeleted: Problem(404, "axon_deleted"),
     errors.AxonFull: Problem(422, "axon_full"),
+    errors.HeadMoved: Problem(412, "head_moved"),
     errors.DevboxNotFound: Problem(404, "devbox_not_found"),
     errors.MountNotFound: Problem(404, "mount_not_found"),
     errors.Fenced: Problem(409, FENCED, NEVER_AGAIN),
@@ -54,9 +56,10 @@ def answer(error: Exception) -> JSONResponse:
     """The answer to any exception; what is not ours to explain says nothing about itself."""
     problem = PROBLEMS.get(type(error), INTERNAL) if isinstance(error, RanvierError) else INTERNAL
     text = str(error) if problem is not INTERNAL else "Something broke here; the log says what."
-    return respond(problem, text)
+    more = {"head": error.head} if isinstance(error, errors.HeadMoved) else {}
+    return respond(problem, text, more)
 
 
-def respond(problem: Problem, message: str) -> JSONResponse:
-    body = {"code": problem.code, "message": message}
+def respond(problem: Problem, message: str, more: Mapping[str, int] | None = None) -> JSONResponse:
+    body = {"code": problem.code, "message": message, **(more or {})}
     return JSONResponse(body, problem.status, headers=dict(problem.headers))

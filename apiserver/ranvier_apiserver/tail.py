@@ -7,15 +7,16 @@ its socket's buffer and nothing more, and never slows a publisher (J6).
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Final, Protocol
 
-from ranvier.events import AxonEvent, Origin
+from ranvier.events import AxonEvent
 
 from ranvier_apiserver import frames
 from ranvier_apiserver.errors import AxonDeleted, RanvierError, TooBusy
+from ranvier_apiserver.event_filter import EVERYTHING, EventFilter
 from ranvier_apiserver.journal.store import Committed, Page
 
 RING_EVENTS_MAX: Final = 512
@@ -23,7 +24,7 @@ RING_BYTES_MAX: Final = 1024 * 1024
 """Per followed axon; what is older is read from the store."""
 
 FOLLOWERS_MAX: Final = 20_000
-"""Open streams of this process; each costs a socket and two small tasks."""
+"""Open streams and waiting reads of this process; each costs a socket and two small tasks."""
 
 SEND_BYTES_MAX: Final = 256 * 1024
 """One write to a socket: large enough to catch up fast, small enough to share the loop."""
@@ -31,14 +32,13 @@ SEND_BYTES_MAX: Final = 256 * 1024
 PAGE_EVENTS: Final = 500
 
 Emit = Callable[[bytes], Awaitable[None]]
-Origins = Collection[Origin] | None
 
 
 class Pages(Protocol):
     """What a stream asks of the journal."""
 
     async def read_after(
-        self, axon_id: str, after: int, limit: int, origins: Origins = None
+        self, axon_id: str, after: int, limit: int, only: EventFilter = EVERYTHING
     ) -> Page: ...
 
 
@@ -70,7 +70,7 @@ class Tail:
         self.is_closed = True
         self.wake()
 
-    def after(self, cursor: int, origins: Origins) -> tuple[bytes, int] | None:
+    def after(self, cursor: int, only: EventFilter) -> tuple[bytes, int] | None:
         """Frames after the cursor and the new cursor; None when the ring does not reach back."""
         if not self._ring or cursor < self._ring[0][0].sequence - 1:
             return None
@@ -79,7 +79,7 @@ class Tail:
             if size and size + len(frame) > SEND_BYTES_MAX:
                 break
             cursor = event.sequence
-            if origins is None or event.origin in origins:
+            if only.admits(event):
                 taken.append(frame)
                 size += len(frame)
         return b"".join(taken), cursor
@@ -144,7 +144,7 @@ class Tails:
 
 
 async def stream(
-    pages: Pages, tails: Tails, axon_id: str, after: int, origins: Origins, emit: Emit
+    pages: Pages, tails: Tails, axon_id: str, after: int, only: EventFilter, emit: Emit
 ) -> None:
     """Emit every event after `after`, each once and in order, until the axon or server ends (J5).
 
@@ -152,32 +152,68 @@ async def stream(
     """
     with tails.follow(axon_id) as (tail, me):
         try:
-            await _follow(pages, tail, me, axon_id, after, origins, emit)
+            await _follow(pages, tail, me, axon_id, after, only, emit)
         except AxonDeleted:
             return
         except RanvierError as error:
             await emit(frames.error(500, str(error)))
 
 
+async def wait_for_page(
+    pages: Pages, tails: Tails, axon_id: str, after: int, limit: int, only: EventFilter, wait: float
+) -> Page:
+    """The first page after `after` that holds an event, or what there is after `wait` seconds.
+
+    At a stop of the server it answers at once; its cursor is right however it ends.
+    """
+    ends = _now() + wait
+    with tails.follow(axon_id) as (tail, me):
+        while True:
+            changed = tail.changed
+            tail.cursors[me] = after
+            page = await pages.read_after(axon_id, after, limit, only)
+            left = ends - _now()
+            if page.events or tail.is_closed or left <= 0:
+                return page
+            after = page.cursor
+            if page.at_end:
+                await _happens(changed, left)
+
+
 async def _follow(
-    pages: Pages, tail: Tail, me: object, axon_id: str, cursor: int, origins: Origins, emit: Emit
+    pages: Pages, tail: Tail, me: object, axon_id: str, cursor: int, only: EventFilter, emit: Emit
 ) -> None:
+    is_filtered = not only.is_everything
+    quiet_until = _now() + frames.PING_SECONDS
+
+    async def say(chunk: bytes) -> None:
+        nonlocal quiet_until
+        await emit(chunk)
+        quiet_until = _now() + frames.PING_SECONDS
+
     while not tail.is_closed:
         # Taken before looking: what comes while we look sets this one.
         changed = tail.changed
         tail.cursors[me] = cursor
-        step = tail.after(cursor, origins)
+        step = tail.after(cursor, only)
         if step is None:
-            page = await pages.read_after(axon_id, cursor, PAGE_EVENTS, origins)
+            page = await pages.read_after(axon_id, cursor, PAGE_EVENTS, only)
             step = b"".join(map(frames.frame, page.events)), page.cursor
         chunk, moved = step
         if chunk:
-            await emit(chunk)
+            await say(chunk)
+        elif _now() >= quiet_until:
+            # Events that the filter leaves out are no sign of life to the reader.
+            await say(frames.ping(moved, is_filtered))
         if moved > cursor:
             cursor = moved
             continue
-        while not await _happens(changed, frames.PING_SECONDS):
-            await emit(frames.PING)
+        while not await _happens(changed, quiet_until - _now()):
+            await say(frames.ping(cursor, is_filtered))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _happens(event: asyncio.Event, seconds: float) -> bool:

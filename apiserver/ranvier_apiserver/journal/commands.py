@@ -6,13 +6,14 @@ events and bytes, and a command with a request id knows how its first answer is 
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Generic, TypeVar
 
 from ranvier.events import NewEvent
 from ranvier.internal import AxonBinding, AxonBindingView, DeletionPolicy
 
-from ranvier_apiserver.errors import AxonFull
+from ranvier_apiserver.errors import AxonFull, HeadMoved
 from ranvier_apiserver.journal.base import Draft
 from ranvier_apiserver.journal.store import Published
 from ranvier_apiserver.state import Axon, AxonClaim
@@ -48,24 +49,43 @@ class Command(ABC, Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Publish(Command[Published]):
+    """Appends `batch`, at least one event, whole. `expected`: refused unless this is the head."""
+
     axon_id: str
-    event: NewEvent
+    batch: Sequence[NewEvent]
+    events: int  # type: ignore[misc]
     size: int  # type: ignore[misc]
     once: bytes | None = None  # type: ignore[misc]
+    expected: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        axon_id: str,
+        batch: Sequence[NewEvent],
+        once: bytes | None = None,
+        expected: int | None = None,
+    ) -> "Publish":
+        """The command with its weight."""
+        size = sum(len(event.payload.encode()) for event in batch)
+        return cls(axon_id, batch, len(batch), size, once, expected)
 
     def run(self, draft: Draft) -> Published:
         axon = draft.live_axon(self.axon_id)
-        if draft.head(self.axon_id).payload_bytes + self.size > AXON_BYTES_MAX:
+        head = draft.head(self.axon_id)
+        if self.expected is not None and self.expected != head.sequence:
+            raise HeadMoved(self.axon_id, self.expected, head.sequence)
+        if head.payload_bytes + self.size > AXON_BYTES_MAX:
             raise AxonFull(f"Axon {self.axon_id!r} holds {AXON_BYTES_MAX} bytes; create a new one.")
-        event = draft.append(axon, self.event)
-        return Published(event.sequence, event.timestamp_ms)
+        for new in self.batch:
+            last = draft.append(axon, new)
+        return Published(last.sequence, last.timestamp_ms, len(self.batch))
 
     def keep(self, result: Published) -> bytes:
-        return b"%d %d" % (result.sequence, result.timestamp_ms)
+        return b"%d %d %d" % (result.sequence, result.timestamp_ms, result.count)
 
     def recall(self, kept: bytes) -> Published:
-        sequence, timestamp_ms = kept.split()
-        return Published(int(sequence), int(timestamp_ms))
+        return Published(*map(int, kept.split()))
 
 
 @dataclass(frozen=True, slots=True)

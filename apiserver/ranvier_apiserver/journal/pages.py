@@ -6,12 +6,13 @@ reported, never answered from (J7).
 """
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
-from ranvier.events import AxonEvent, Origin
+from ranvier.events import AxonEvent
 
 from ranvier_apiserver.errors import AxonNotFound, JournalDamaged
+from ranvier_apiserver.event_filter import EventFilter
 from ranvier_apiserver.journal import rows
 from ranvier_apiserver.journal.store import AxonList, AxonQuery, History, Page
 from ranvier_apiserver.state import Axon
@@ -19,43 +20,53 @@ from ranvier_apiserver.state import Axon
 PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 """A page ends after this much payload, but always holds one event."""
 
+SCAN_EVENTS_MAX: Final = 20_000
+"""A filtered page ends after looking at so many events: some ten milliseconds of a reader that
+others wait for, however rare what matches is."""
+
 
 def read_after(
     connection: sqlite3.Connection,
     axon: Axon,
     after: int,
     limit: int,
-    origins: Collection[Origin] | None,
+    only: EventFilter,
 ) -> Page:
-    wanted, extra = _origin_filter(origins)
+    wanted, extra = _filter(only)
     head = _head(connection, axon)
+    end = head if _is_indexed(only) else min(head, after + SCAN_EVENTS_MAX)
     found = connection.execute(
         "SELECT sequence, length(payload) FROM event WHERE axon = ? AND sequence > ?"
-        f"{wanted} ORDER BY sequence LIMIT ?",
-        (axon.number, after, *extra, limit),
+        f" AND sequence <= ?{wanted} ORDER BY sequence LIMIT ?",
+        (axon.number, after, end, *extra, limit),
     ).fetchall()
     last, is_cut = _cut(found)
-    at_end = not is_cut and len(found) < limit
+    seen_all = not is_cut and len(found) < limit
     where = f"sequence > ? AND sequence <= ?{wanted}"
     events = _events(connection, axon, where, (after, last, *extra))
-    if origins is None:
+    at_end = seen_all and end >= head
+    if only.is_everything:
         _expect_no_gap(axon, after, head, events, at_end)
-    return Page(events, max(after, head) if at_end else last, at_end)
+    return Page(events, max(after, end) if seen_all else last, at_end, head)
 
 
 def read_before(
-    connection: sqlite3.Connection, axon: Axon, before: int | None, limit: int
+    connection: sqlite3.Connection, axon: Axon, before: int | None, limit: int, only: EventFilter
 ) -> History:
+    wanted, extra = _filter(only)
     head = _head(connection, axon)
-    start = head + 1 if before is None else before
+    start = head + 1 if before is None else min(before, head + 1)
+    end = 1 if _is_indexed(only) else max(1, start - SCAN_EVENTS_MAX)
     found = connection.execute(
         "SELECT sequence, length(payload) FROM event WHERE axon = ? AND sequence < ?"
-        " ORDER BY sequence DESC LIMIT ?",
-        (axon.number, start, limit),
+        f" AND sequence >= ?{wanted} ORDER BY sequence DESC LIMIT ?",
+        (axon.number, start, end, *extra, limit),
     ).fetchall()
-    last, _ = _cut(found)
-    events = _events(connection, axon, "sequence >= ? AND sequence < ?", (last or start, start))
-    return History(events[::-1], head, bool(events) and events[0].sequence > 1)
+    last, is_cut = _cut(found)
+    where = f"sequence >= ? AND sequence < ?{wanted}"
+    events = _events(connection, axon, where, (last or start, start, *extra))
+    cursor = last if is_cut or len(found) == limit else end
+    return History(events[::-1], head, cursor > 1, cursor)
 
 
 def axons(connection: sqlite3.Connection, query: AxonQuery) -> AxonList:
@@ -115,14 +126,24 @@ def _number_of(connection: sqlite3.Connection, axon_id: str) -> int:
     return int(found[0])
 
 
-def _origin_filter(origins: Collection[Origin] | None) -> tuple[str, tuple[int, ...]]:
-    if origins is None:
-        return "", ()
-    numbers = sorted(rows.ORIGIN_NUMBERS[origin] for origin in origins)
-    if numbers == [1, 3]:
+def _is_indexed(only: EventFilter) -> bool:
+    """Whether every event that is looked at matches, so that `limit` bounds the work too."""
+    return only.is_everything or only.is_inbound
+
+
+def _filter(only: EventFilter) -> tuple[str, tuple[Any, ...]]:
+    if only.is_inbound:
         # What brokers ask; spelled as the partial index is, or SQLite would not use it.
         return " AND origin IN (1, 3)", ()
-    return f" AND origin IN ({', '.join('?' * len(numbers))})", tuple(numbers)
+    terms = ""
+    values: list[Any] = []
+    if only.origins is not None:
+        terms += f" AND origin IN ({', '.join('?' * len(only.origins))})"
+        values += sorted(rows.ORIGIN_NUMBERS[origin] for origin in only.origins)
+    if only.event_types is not None:
+        terms += f" AND event_type IN ({', '.join('?' * len(only.event_types))})"
+        values += sorted(only.event_types)
+    return terms, tuple(values)
 
 
 def _cut(found: Sequence[tuple[int, int]]) -> tuple[int, bool]:

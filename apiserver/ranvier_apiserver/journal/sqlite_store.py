@@ -7,10 +7,10 @@ One file for all axons, so that one sync carries events of many. Measured agains
 import asyncio
 import json
 import uuid
-from collections.abc import Collection
+from collections.abc import Sequence
 from pathlib import Path
 
-from ranvier.events import NewEvent, Origin
+from ranvier.events import NewEvent
 from ranvier.internal import (
     AppendAnswer,
     AppendRequest,
@@ -26,6 +26,7 @@ from ranvier.internal import (
 
 from ranvier_apiserver.clock import Clock
 from ranvier_apiserver.errors import AxonDeleted
+from ranvier_apiserver.event_filter import EVERYTHING, EventFilter
 from ranvier_apiserver.journal import box_commands, commands, loading, opening, pages
 from ranvier_apiserver.journal.checkpoint import Checkpointer
 from ranvier_apiserver.journal.reader import Reader
@@ -107,19 +108,35 @@ class SqliteStore:
 
     # --- events
 
-    async def publish(self, axon_id: str, event: NewEvent, once: bytes | None = None) -> Published:
-        size = len(event.payload.encode())
-        return await self._writer.submit(commands.Publish(axon_id, event, size, once))
+    async def publish(
+        self,
+        axon_id: str,
+        event: NewEvent,
+        once: bytes | None = None,
+        expected: int | None = None,
+    ) -> Published:
+        return await self.publish_many(axon_id, (event,), once, expected)
+
+    async def publish_many(
+        self,
+        axon_id: str,
+        events: Sequence[NewEvent],
+        once: bytes | None = None,
+        expected: int | None = None,
+    ) -> Published:
+        return await self._writer.submit(commands.Publish.of(axon_id, events, once, expected))
 
     async def read_after(
-        self, axon_id: str, after: int, limit: int, origins: Collection[Origin] | None = None
+        self, axon_id: str, after: int, limit: int, only: EventFilter = EVERYTHING
     ) -> Page:
         axon = await self._live(axon_id)
-        return await self._reader.read(pages.read_after, axon, after, limit, origins)
+        return await self._reader.read(pages.read_after, axon, after, limit, only)
 
-    async def read_before(self, axon_id: str, before: int | None, limit: int) -> History:
+    async def read_before(
+        self, axon_id: str, before: int | None, limit: int, only: EventFilter = EVERYTHING
+    ) -> History:
         axon = await self._live(axon_id)
-        return await self._reader.read(pages.read_before, axon, before, limit)
+        return await self._reader.read(pages.read_before, axon, before, limit, only)
 
     async def _live(self, axon_id: str) -> Axon:
         axon = self._writer.peek(axon_id) or await self.axon(axon_id)

@@ -4,11 +4,11 @@ Each changing call is one transaction, serialised with all others, and answers o
 disk; listeners hear of it after that and never of anything else (J2). Errors are `errors.py`'s.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ranvier.events import AxonEvent, NewEvent, Origin
+from ranvier.events import AxonEvent, NewEvent
 from ranvier.internal import (
     AppendAnswer,
     AppendRequest,
@@ -22,13 +22,17 @@ from ranvier.internal import (
     SleepRequest,
 )
 
+from ranvier_apiserver.event_filter import EVERYTHING, EventFilter
 from ranvier_apiserver.state import Axon, Wake
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
+    """Where a publish ended. Its `count` events end at `sequence` and share one timestamp."""
+
     sequence: int
     timestamp_ms: int
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +54,30 @@ Listener = Callable[[Committed], None]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Events after a cursor. `cursor` is where to go on; `at_end` says nothing lies behind it."""
+    """Events after a cursor. `cursor` is where to go on; `at_end` says nothing lies behind it.
+
+    With a filter `cursor` has passed the events that were left out, so a page without events may
+    still be a step: read on until `at_end`. `head` is the axon's last sequence at that moment.
+    """
 
     events: Sequence[AxonEvent]
     cursor: int
     at_end: bool
+    head: int
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Events newest first, and the axon's head at that moment."""
+    """Events newest first, and the axon's head at that moment.
+
+    `cursor` is the oldest sequence that was looked at, 1 at the axon's beginning: with a filter,
+    a read before it goes on. `has_more` says whether it is worth while.
+    """
 
     events: Sequence[AxonEvent]
     head: int
     has_more: bool
+    cursor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +126,31 @@ class Store(Protocol):
 
     # --- events
     async def publish(
-        self, axon_id: str, event: NewEvent, once: bytes | None = None
-    ) -> Published: ...
+        self,
+        axon_id: str,
+        event: NewEvent,
+        once: bytes | None = None,
+        expected: int | None = None,
+    ) -> Published:
+        """`expected` is the head that the publisher saw: another one raises `HeadMoved`."""
+        ...
+
+    async def publish_many(
+        self,
+        axon_id: str,
+        events: Sequence[NewEvent],
+        once: bytes | None = None,
+        expected: int | None = None,
+    ) -> Published:
+        """All of the events, at least one, or none of them."""
+        ...
+
     async def read_after(
-        self, axon_id: str, after: int, limit: int, origins: Collection[Origin] | None = None
+        self, axon_id: str, after: int, limit: int, only: EventFilter = EVERYTHING
     ) -> Page: ...
-    async def read_before(self, axon_id: str, before: int | None, limit: int) -> History: ...
+    async def read_before(
+        self, axon_id: str, before: int | None, limit: int, only: EventFilter = EVERYTHING
+    ) -> History: ...
 
     # --- what the operator declares and asks
     async def bind_axon(self, resource_uid: str, binding: AxonBinding) -> AxonBindingView: ...

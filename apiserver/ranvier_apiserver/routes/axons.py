@@ -1,11 +1,11 @@
-"""Runloop's axon API, but for its two hot routes (`publish.py`, `subscribe.py`)."""
+"""Runloop's axon API, but for the routes of events: `publish.py`, `subscribe.py`, `events.py`."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from ranvier_apiserver import auth, frames
+from ranvier_apiserver import auth
 from ranvier_apiserver.auth import Scope
 from ranvier_apiserver.routes import queries
 from ranvier_apiserver.routes.context import Caller, TheStore, body_of, once_of
@@ -78,22 +78,6 @@ async def delete(axon_id: str, caller: Caller, store: TheStore) -> dict[str, Any
     auth.require(caller, Scope.AXONS_WRITE)
     await store.delete_axon(axon_id)
     return {}
-
-
-@router.get("/{axon_id}/events")
-async def events(request: Request, axon_id: str, caller: Caller, store: TheStore) -> dict[str, Any]:
-    """Newest first; `starting_after` is a sequence and means older than it."""
-    auth.require(caller, Scope.AXONS_READ)
-    params = request.query_params
-    before = queries.sequence(params, "starting_after")
-    found = await store.read_before(axon_id, before, queries.limit(params))
-    answer: dict[str, Any] = {
-        "events": [frames.view(event) for event in found.events],
-        "has_more": found.has_more,
-    }
-    if queries.with_total(params):
-        answer["total_count"] = found.head
-    return answer
 
 
 def view(axon: Axon) -> dict[str, Any]:

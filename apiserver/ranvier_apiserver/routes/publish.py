@@ -1,24 +1,34 @@
 """POST /v1/axons/{id}/publish: the hot route, so a plain ASGI endpoint.
 
-It lets pydantic's core read the body's bytes directly, and waits for nothing but the disk.
+It lets pydantic's core read the body's bytes directly, and waits for nothing but the disk. A body
+is one event, as Runloop's clients send it, or our extension: an array of events, all or none.
 """
 
 import logging
+import re
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints
 from ranvier.events import PAYLOAD_BYTES_MAX, NewEvent, Origin
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ranvier_apiserver import auth, bodies, problems
 from ranvier_apiserver.errors import BadInput, PayloadTooLarge, RanvierError
+from ranvier_apiserver.journal.store import Published
 from ranvier_apiserver.routes.context import Context, once_of
 
 WORD_CHARACTERS_MAX: Final = 512
 """`source` and `event_type` are names, not content."""
 
+BATCH_EVENTS_MAX: Final = 1000
+"""Events of one published array; its payloads together fit into the limit of one payload."""
+
 Word = Annotated[str, StringConstraints(min_length=1, max_length=WORD_CHARACTERS_MAX)]
+
+_EXPECTED: Final = re.compile(r'"?([0-9]{1,18})"?')
+_ARRAY: Final = re.compile(rb"\s*\[")
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +40,10 @@ class PublishBody(BaseModel):
     origin: Origin
     payload: str
     source: Word
+
+
+class PublishBatch(RootModel[list[PublishBody]]):
+    root: Annotated[list[PublishBody], Field(min_length=1, max_length=BATCH_EVENTS_MAX)]
 
 
 class Publish:
@@ -49,29 +63,67 @@ class Publish:
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         caller = await self._context.authenticator.principal(scope)
         key = auth.require(caller, auth.Scope.AXONS_WRITE)
-        event = event_from(await bodies.read(scope, receive, bodies.PUBLISH_BODY_BYTES_MAX))
+        expected = expected_head(scope["headers"])
+        body = await bodies.read(scope, receive, bodies.PUBLISH_BODY_BYTES_MAX)
+        store, once = self._context.store, once_of(scope, key)
         axon_id = scope["path_params"]["axon_id"]
-        published = await self._context.store.publish(axon_id, event, once_of(scope, key))
-        body = b'{"sequence":%d,"timestamp_ms":%d}' % (published.sequence, published.timestamp_ms)
-        return Response(body, media_type="application/json")
+        if _ARRAY.match(body):
+            done = await store.publish_many(axon_id, events_from(body), once, expected)
+            return Response(_each(done), media_type="application/json")
+        done = await store.publish(axon_id, event_from(body), once, expected)
+        return Response(_one(done.sequence, done), media_type="application/json")
+
+
+def expected_head(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """The sequence in `If-Match: "<sequence>"`, quoted as HTTP has it or bare; None without."""
+    value = next((v.decode("latin-1").strip() for k, v in headers if k == b"if-match"), None)
+    if value is None:
+        return None
+    if (found := _EXPECTED.fullmatch(value)) is None:
+        raise BadInput('If-Match: must be the axon\'s last sequence, as in If-Match: "17".')
+    return int(found[1])
 
 
 def event_from(body: bytes) -> NewEvent:
     """The event in a request's body, if clients may publish it."""
-    parsed = bodies.parse(PublishBody, body)
+    event = _checked(bodies.parse(PublishBody, body))
+    _expect_to_fit([event])
+    return event
+
+
+def events_from(body: bytes) -> list[NewEvent]:
+    """The events of an array, if clients may publish them all."""
+    events = [_checked(parsed) for parsed in bodies.parse(PublishBatch, body).root]
+    _expect_to_fit(events)
+    return events
+
+
+def _checked(parsed: PublishBody) -> NewEvent:
     if parsed.origin is Origin.SYSTEM:
         raise BadInput(
             "origin: SYSTEM_EVENT is received, never published. "
             "Use EXTERNAL_EVENT, AGENT_EVENT or USER_EVENT."
         )
-    # No UTF-8 text is shorter in bytes than in characters, so most need not be encoded to know.
-    if len(parsed.payload) * 4 > PAYLOAD_BYTES_MAX and _byte_count(parsed) > PAYLOAD_BYTES_MAX:
-        raise PayloadTooLarge(
-            f"payload: larger than {PAYLOAD_BYTES_MAX} bytes. Put the content elsewhere and "
-            "publish a reference to it."
-        )
     return NewEvent(parsed.origin, parsed.source, parsed.event_type, parsed.payload)
 
 
-def _byte_count(parsed: PublishBody) -> int:
-    return len(parsed.payload.encode())
+def _expect_to_fit(events: Sequence[NewEvent]) -> None:
+    # No UTF-8 text is shorter in bytes than in characters, so most need not be encoded to know.
+    if sum(len(event.payload) for event in events) * 4 <= PAYLOAD_BYTES_MAX:
+        return
+    if sum(len(event.payload.encode()) for event in events) > PAYLOAD_BYTES_MAX:
+        raise PayloadTooLarge(
+            f"payload: larger than {PAYLOAD_BYTES_MAX} bytes, which a batch may hold in all. Put "
+            "the content elsewhere and publish a reference to it."
+        )
+
+
+def _one(sequence: int, published: Published) -> bytes:
+    return b'{"sequence":%d,"timestamp_ms":%d}' % (sequence, published.timestamp_ms)
+
+
+def _each(published: Published) -> bytes:
+    """The answer to a batch: one result an event, in its order."""
+    first = published.sequence - published.count + 1
+    results = (_one(sequence, published) for sequence in range(first, published.sequence + 1))
+    return b'{"events":[' + b",".join(results) + b"]}"

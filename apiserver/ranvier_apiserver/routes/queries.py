@@ -7,11 +7,18 @@ from typing import Final
 from ranvier.events import Origin
 
 from ranvier_apiserver.errors import InvalidField
+from ranvier_apiserver.event_filter import EventFilter
 from ranvier_apiserver.journal.store import AxonQuery
 
 LIMIT_DEFAULT: Final = 20
 LIMIT_MAX: Final = 5000
 SEQUENCE_MAX: Final = 2**63 - 1
+WAIT_SECONDS_MAX: Final = 25
+"""Below the 30 s after which the published clients give a request up."""
+
+EVENT_TYPES_MAX: Final = 64
+METADATA_VALUES_MAX: Final = 64
+"""What a filter may name: each is looked for in every row that is read."""
 
 _METADATA: Final = re.compile(r"metadata\[(?P<key>[^]]+)](?P<many>\[in])?")
 
@@ -40,13 +47,27 @@ def with_total(params: Mapping[str, str]) -> bool:
     return value == "true"
 
 
-def origins(params: Mapping[str, str]) -> frozenset[Origin] | None:
-    """`origin=USER_EVENT,EXTERNAL_EVENT`; None means all."""
-    words = [word.strip() for word in params.get("origin", "").split(",") if word.strip()]
+def event_filter(params: Mapping[str, str]) -> EventFilter:
+    """`origin=USER_EVENT,EXTERNAL_EVENT` and `event_type=a,b`; what is left out means all."""
+    event_types = _words(params, "event_type")
+    if len(event_types) > EVENT_TYPES_MAX:
+        raise InvalidField(f"event_type: names at most {EVENT_TYPES_MAX} types.")
     try:
-        return frozenset(Origin(word) for word in words) or None
+        origins = frozenset(Origin(word) for word in _words(params, "origin"))
     except ValueError:
         raise InvalidField(f"origin: must be of {', '.join(Origin)}.") from None
+    return EventFilter(origins or None, event_types or None)
+
+
+def wait_seconds(params: Mapping[str, str]) -> float:
+    """How long a read may wait for its first event; 0 when left out."""
+    try:
+        value = float(params.get("wait") or 0)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= WAIT_SECONDS_MAX:
+        raise InvalidField(f"wait: must be a number of seconds from 0 to {WAIT_SECONDS_MAX}.")
+    return value
 
 
 def axons(params: Mapping[str, str], pairs: Iterable[tuple[str, str]]) -> AxonQuery:
@@ -56,6 +77,8 @@ def axons(params: Mapping[str, str], pairs: Iterable[tuple[str, str]]) -> AxonQu
         if found := _METADATA.fullmatch(name):
             values = value.split(",") if found["many"] else [value]
             metadata.setdefault(found["key"], []).extend(values)
+    if sum(map(len, metadata.values())) > METADATA_VALUES_MAX:
+        raise InvalidField(f"metadata: filters by at most {METADATA_VALUES_MAX} values.")
     return AxonQuery(
         limit=limit(params),
         starting_after=params.get("starting_after") or None,
@@ -65,6 +88,10 @@ def axons(params: Mapping[str, str], pairs: Iterable[tuple[str, str]]) -> AxonQu
         metadata=metadata,
         with_total=with_total(params),
     )
+
+
+def _words(params: Mapping[str, str], name: str) -> frozenset[str]:
+    return frozenset(word.strip() for word in params.get(name, "").split(",") if word.strip())
 
 
 def _integer(params: Mapping[str, str], name: str, default: int) -> int:

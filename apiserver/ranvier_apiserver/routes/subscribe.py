@@ -4,8 +4,6 @@ A plain ASGI endpoint: it lives for hours, so it must end by itself when the rea
 axon is deleted or the server stops.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from starlette.datastructures import QueryParams
@@ -16,6 +14,7 @@ from ranvier_apiserver.errors import Forbidden, RanvierError
 from ranvier_apiserver.identities import Broker
 from ranvier_apiserver.routes import queries
 from ranvier_apiserver.routes.context import Context
+from ranvier_apiserver.routes.presence import until_gone
 
 END: Final = {"type": "http.response.body", "body": b"", "more_body": False}
 
@@ -30,9 +29,9 @@ class Subscribe:
         try:
             await self._allow(scope, axon_id)
             after = queries.sequence(params, "after_sequence") or 0
-            origins = queries.origins(params)
+            only = queries.event_filter(params)
             # Unknown and deleted axons are refused before the stream begins.
-            await self._context.store.read_after(axon_id, after, 1, origins)
+            await self._context.store.read_after(axon_id, after, 1)
         except RanvierError as error:
             await problems.answer(error)(scope, receive, send)
             return
@@ -42,11 +41,11 @@ class Subscribe:
 
         async def stream() -> None:
             store, tails = self._context.store, self._context.tails
-            await tail.stream(store, tails, axon_id, after, origins, emit)
+            await tail.stream(store, tails, axon_id, after, only, emit)
 
         await send({"type": "http.response.start", "status": 200, "headers": frames.HEADERS})
         await emit(frames.OPEN)
-        if await _until_gone(receive, stream):
+        if await until_gone(receive, stream):
             await send(END)
 
     async def _allow(self, scope: Scope, axon_id: str) -> None:
@@ -56,24 +55,3 @@ class Subscribe:
             auth.require(caller, auth.Scope.AXONS_READ)
         elif axon_id not in await self._context.store.mounted_axons(caller.devbox_uid):
             raise Forbidden(f"Axon {axon_id!r} is not mounted by this broker's devbox.")
-
-
-async def _until_gone(receive: Receive, stream: Callable[[], Awaitable[None]]) -> bool:
-    """Run the stream until it ends (True) or the reader is gone (False)."""
-    async with asyncio.TaskGroup() as group:
-        streaming = group.create_task(_run(stream))
-        leaving = group.create_task(_disconnected(receive))
-        await asyncio.wait({streaming, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        ended = streaming.done()
-        streaming.cancel()
-        leaving.cancel()
-    return ended
-
-
-async def _run(stream: Callable[[], Awaitable[None]]) -> None:
-    await stream()
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

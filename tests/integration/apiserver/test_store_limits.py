@@ -14,14 +14,18 @@ from ranvier_apiserver.errors import (
     AxonFull,
     AxonNotFound,
     DevboxNotFound,
+    HeadMoved,
     JournalFailed,
     TooBusy,
 )
+from ranvier_apiserver.event_filter import EventFilter
+from ranvier_apiserver.history import newest_first
 from ranvier_apiserver.journal import base, commands, pages, persist, writer
 from ranvier_apiserver.journal.sqlite_store import SqliteStore
-from ranvier_apiserver.journal.store import Committed, Store
+from ranvier_apiserver.journal.store import Committed, Published, Store
 
 MIB = 1024 * 1024
+KINDS = (Origin.AGENT, Origin.SYSTEM)
 
 
 class Clock:
@@ -203,8 +207,63 @@ async def test_a_filtered_page_moves_its_cursor_over_what_it_left_out(store: Sql
     axon_id = await new_axon(store)
     for _ in range(5):
         await store.publish(axon_id, event(origin=Origin.AGENT))
-    page = await store.read_after(axon_id, 0, 10, {Origin.USER, Origin.EXTERNAL})
-    assert (list(page.events), page.cursor, page.at_end) == ([], 5, True)
+    for only in (
+        EventFilter(origins=frozenset({Origin.USER, Origin.EXTERNAL})),
+        EventFilter(origins=frozenset({Origin.SYSTEM})),
+        EventFilter(event_types=frozenset({"none"})),
+    ):
+        page = await store.read_after(axon_id, 0, 10, only)
+        assert (list(page.events), page.cursor, page.at_end, page.head) == ([], 5, True, 5)
+
+
+async def test_a_filtered_page_looks_at_a_bounded_number_of_events(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "SCAN_EVENTS_MAX", 10)
+    axon_id = await new_axon(store)
+    await store.publish_many(axon_id, [event(str(n), KINDS[n % 7 == 0]) for n in range(1, 36)])
+    only = EventFilter(origins=frozenset({KINDS[True]}))
+    forward: list[tuple[list[int], int, bool]] = []
+    cursor, at_end = 0, False
+    while not at_end:
+        page = await store.read_after(axon_id, cursor, 5, only)
+        cursor, at_end = page.cursor, page.at_end
+        forward.append(([e.sequence for e in page.events], cursor, at_end))
+    assert forward == [([7], 10, False), ([14], 20, False), ([21, 28], 30, False), ([35], 35, True)]
+    backward: list[tuple[list[int], int]] = []
+    before = None
+    while before != 1:
+        history = await store.read_before(axon_id, before, 5, only)
+        before = history.cursor
+        backward.append(([e.sequence for e in history.events], before))
+    assert backward == [([35, 28], 26), ([21], 16), ([14, 7], 6), ([], 1)]
+    whole = await newest_first(store, axon_id, None, 5, only)
+    assert ([e.sequence for e in whole.events], whole.has_more) == ([35, 28, 21, 14, 7], False)
+    part = await newest_first(store, axon_id, None, 4, only)
+    assert ([e.sequence for e in part.events], part.has_more) == ([35, 28, 21, 14], True)
+    assert (part.cursor, part.head) == (14, 35)
+
+
+async def test_of_publishers_that_saw_the_same_head_one_wins(store: SqliteStore) -> None:
+    """All of them wait in one batch of the writer's: each is decided after the one before."""
+    axon_id = await new_axon(store)
+    for head in range(3):
+        calls = [store.publish(axon_id, event(), f"{head} {n}".encode(), head) for n in range(20)]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        won = [result for result in results if isinstance(result, Published)]
+        lost = [result for result in results if isinstance(result, HeadMoved)]
+        assert ([result.sequence for result in won], len(lost)) == ([head + 1], 19)
+        assert {error.head for error in lost} == {head + 1}
+
+
+async def test_a_batch_that_does_not_fit_leaves_nothing(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "AXON_BYTES_MAX", 10)
+    axon_id = await new_axon(store)
+    with pytest.raises(AxonFull):
+        await store.publish_many(axon_id, [event("12345678"), event("123")])
+    assert (await store.publish_many(axon_id, [event("1"), event("2")])).sequence == 2
 
 
 async def test_more_axons_than_stay_in_memory(

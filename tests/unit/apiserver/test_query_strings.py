@@ -3,6 +3,7 @@
 import pytest
 from ranvier.events import Origin
 from ranvier_apiserver.errors import InvalidField
+from ranvier_apiserver.event_filter import EventFilter
 from ranvier_apiserver.journal.store import AxonQuery
 from ranvier_apiserver.routes import queries
 
@@ -46,11 +47,32 @@ def test_sequences_are_whole_numbers() -> None:
             queries.sequence({"after_sequence": text}, "after_sequence")
 
 
-def test_origins_are_a_comma_separated_list() -> None:
-    assert queries.origins({}) is None
-    assert queries.origins({"origin": "USER_EVENT, AGENT_EVENT"}) == {Origin.USER, Origin.AGENT}
+def test_filters_are_comma_separated_lists() -> None:
+    assert queries.event_filter({}).is_everything
+    assert queries.event_filter({"origin": "USER_EVENT, AGENT_EVENT"}) == EventFilter(
+        origins=frozenset({Origin.USER, Origin.AGENT})
+    )
+    assert queries.event_filter({"event_type": "a, b,", "origin": ""}) == EventFilter(
+        event_types=frozenset({"a", "b"})
+    )
     with pytest.raises(InvalidField, match="SYSTEM_EVENT"):
-        queries.origins({"origin": "NOBODY"})
+        queries.event_filter({"origin": "NOBODY"})
+
+
+def test_filters_are_bounded() -> None:
+    many = ",".join(str(i) for i in range(queries.EVENT_TYPES_MAX + 1))
+    with pytest.raises(InvalidField, match="event_type: names at most"):
+        queries.event_filter({"event_type": many})
+    with pytest.raises(InvalidField, match="metadata: filters by at most"):
+        queries.axons({}, [("metadata[k][in]", many)])
+
+
+def test_a_wait_is_bounded_in_seconds() -> None:
+    assert queries.wait_seconds({}) == 0
+    assert queries.wait_seconds({"wait": "2.5"}) == 2.5
+    for text in ("-1", "26", "nan", "inf", "soon"):
+        with pytest.raises(InvalidField, match="wait: must be"):
+            queries.wait_seconds({"wait": text})
 
 
 def test_include_total_count_is_true_or_false() -> None:

@@ -8,7 +8,12 @@ import pytest
 from ranvier.events import PAYLOAD_BYTES_MAX, NewEvent, Origin
 from ranvier_apiserver import bodies
 from ranvier_apiserver.errors import BadInput, InvalidField, PayloadTooLarge
-from ranvier_apiserver.routes.publish import event_from
+from ranvier_apiserver.routes.publish import (
+    BATCH_EVENTS_MAX,
+    event_from,
+    events_from,
+    expected_head,
+)
 
 
 class Sender:
@@ -92,3 +97,35 @@ def test_the_payload_limit_is_in_bytes(character: str) -> None:
     assert event_from(body(payload=character * fits)).payload == character * fits
     with pytest.raises(PayloadTooLarge, match="publish a reference"):
         event_from(body(payload=character * (fits + 1)))
+
+
+def batch(*payloads: str) -> bytes:
+    return b"[" + b",".join(body(payload=payload) for payload in payloads) + b"]"
+
+
+def test_a_batch_is_read_in_its_order() -> None:
+    assert [event.payload for event in events_from(batch("a", "b", "a"))] == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "error", "says"),
+    [
+        (b"[]", InvalidField, "at least 1 item"),
+        (b"[{}]", InvalidField, "0.event_type"),
+        (batch(*["x"] * (BATCH_EVENTS_MAX + 1)), InvalidField, "at most 1000 items"),
+        (batch("x" * (PAYLOAD_BYTES_MAX - 1), "yz"), PayloadTooLarge, "a batch may hold in all"),
+        (b"[" + body() + b"," + body(origin="SYSTEM_EVENT") + b"]", BadInput, "never published"),
+    ],
+)
+def test_a_wrong_batch_is_refused_whole(sent: bytes, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        events_from(sent)
+
+
+def test_an_expected_sequence_is_quoted_or_bare() -> None:
+    assert expected_head([(b"host", b"x")]) is None
+    assert expected_head([(b"if-match", b'"17"')]) == 17
+    assert expected_head([(b"if-match", b"0")]) == 0
+    for value in (b"*", b'W/"1"', b'"1", "2"', b"-1", b'"x"', b"9" * 19):
+        with pytest.raises(BadInput, match="If-Match"):
+            expected_head([(b"if-match", value)])

@@ -2,18 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 import pytest
 from ranvier.events import AxonEvent, Origin
 from ranvier.sse import SseParser
 from ranvier_apiserver import frames, tail
 from ranvier_apiserver.errors import AxonDeleted, JournalDamaged, TooBusy
+from ranvier_apiserver.event_filter import EVERYTHING, EventFilter
 from ranvier_apiserver.journal.store import Committed, Page
 from ranvier_apiserver.tail import RING_EVENTS_MAX, Tails
 
 AXON = "axn_1"
 ORIGINS = [Origin.USER, Origin.AGENT]
+USERS = EventFilter(origins=frozenset({Origin.USER}))
+NOTHING = EventFilter(event_types=frozenset({"none such"}))
 
 
 def event(sequence: int) -> AxonEvent:
@@ -27,6 +30,7 @@ class Journal:
         self.tails = Tails()
         self.events: list[AxonEvent] = []
         self.reads = 0
+        self.scan = 1_000_000
         self.error: Exception | None = None
 
     def commit(self, count: int = 1) -> None:
@@ -36,7 +40,7 @@ class Journal:
         self.tails.committed(Committed(new))
 
     async def read_after(
-        self, axon_id: str, after: int, limit: int, origins: Collection[Origin] | None = None
+        self, axon_id: str, after: int, limit: int, only: EventFilter = EVERYTHING
     ) -> Page:
         self.reads += 1
         head = len(self.events)
@@ -44,10 +48,12 @@ class Journal:
         await asyncio.sleep(0)
         if self.error is not None:
             raise self.error
-        matching = [e for e in self.events[after:head] if origins is None or e.origin in origins]
+        end = min(head, after + self.scan)
+        matching = [e for e in self.events[after:end] if only.admits(e)]
         found = matching[:limit]
-        at_end = len(found) == len(matching)
-        return Page(found, max(after, head) if at_end else found[-1].sequence, at_end)
+        seen_all = len(found) == len(matching)
+        cursor = max(after, end) if seen_all else found[-1].sequence
+        return Page(found, cursor, seen_all and end == head, head)
 
 
 class Follower:
@@ -58,6 +64,7 @@ class Follower:
         self.sequences: list[int] = []
         self.errors: list[str] = []
         self.pings = 0
+        self.cursors: list[int] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.moved = asyncio.Condition()
@@ -65,6 +72,8 @@ class Follower:
     async def emit(self, chunk: bytes) -> None:
         await self.gate.wait()
         self.pings += chunk == frames.PING
+        if chunk.startswith(b": cursor "):
+            self.cursors.append(int(chunk.split()[2]))
         async with self.moved:
             for got in self.parser.feed(chunk):
                 if got.event == "error":
@@ -76,6 +85,9 @@ class Follower:
     async def until(self, count: int) -> None:
         await self._until(lambda: len(self.sequences) >= count)
 
+    async def until_cursor(self, cursor: int) -> None:
+        await self._until(lambda: cursor in self.cursors)
+
     async def until_pings(self, count: int) -> None:
         await self._until(lambda: self.pings >= count)
 
@@ -85,9 +97,9 @@ class Follower:
 
 
 async def follow(
-    journal: Journal, follower: Follower, after: int = 0, origins: frozenset[Origin] | None = None
+    journal: Journal, follower: Follower, after: int = 0, only: EventFilter = EVERYTHING
 ) -> None:
-    await tail.stream(journal, journal.tails, AXON, after, origins, follower.emit)
+    await tail.stream(journal, journal.tails, AXON, after, only, follower.emit)
 
 
 async def test_replay_passes_into_live_without_a_seam() -> None:
@@ -139,7 +151,7 @@ async def test_a_filter_leaves_the_others_out_in_replay_and_live() -> None:
     journal, follower = Journal(), Follower()
     journal.commit(600)
     async with asyncio.TaskGroup() as group:
-        group.create_task(follow(journal, follower, origins=frozenset({Origin.USER})))
+        group.create_task(follow(journal, follower, only=USERS))
         await follower.until(300)
         journal.commit(10)
         await follower.until(305)
@@ -167,6 +179,77 @@ async def test_an_idle_stream_is_kept_alive(monkeypatch: pytest.MonkeyPatch) -> 
         await follower.until_pings(3)
         assert journal.reads == 1
         journal.tails.close()
+
+
+async def test_a_filtered_stream_lives_while_others_are_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Commits that its filter leaves out wake it, yet its reader hears nothing of them."""
+    monkeypatch.setattr(frames, "PING_SECONDS", 0.05)
+    journal, follower = Journal(), Follower()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(follow(journal, follower, only=NOTHING))
+        async with asyncio.timeout(5):
+            while len(follower.cursors) < 3:
+                journal.commit()
+                await asyncio.sleep(0.001)
+        journal.tails.close()
+    assert follower.cursors == sorted(follower.cursors)
+    assert 0 < follower.cursors[-1] <= len(journal.events)
+    assert follower.sequences == []
+
+
+async def test_a_filter_that_matches_rarely_is_kept_alive_in_replay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(frames, "PING_SECONDS", 0.0)
+    journal, follower = Journal(), Follower()
+    journal.scan = 10
+    journal.commit(100)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(follow(journal, follower, only=NOTHING))
+        await follower.until_cursor(100)
+        journal.tails.close()
+    assert follower.cursors[:10] == list(range(10, 101, 10))
+
+
+async def test_a_waiting_read_passes_over_what_it_does_not_want() -> None:
+    journal = Journal()
+    journal.scan = 10
+    journal.commit(99)
+    async with asyncio.TaskGroup() as group:
+        read = group.create_task(
+            tail.wait_for_page(journal, journal.tails, AXON, 99, 5, USERS, wait=5)
+        )
+        await asyncio.sleep(0)
+        # An agent's event wakes it and is not what it waits for.
+        journal.events.append(AxonEvent(AXON, 100, 0, Origin.AGENT, "s", "t", "{}"))
+        journal.tails.committed(Committed(journal.events[-1:]))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not read.done()
+        journal.commit(2)
+    page = read.result()
+    assert [e.sequence for e in page.events] == [102]
+
+
+async def test_a_waiting_read_ends_in_time_and_tells_how_far_it_came() -> None:
+    journal = Journal()
+    journal.scan = 10
+    journal.commit(30)
+    page = await tail.wait_for_page(journal, journal.tails, AXON, 0, 5, NOTHING, wait=0.02)
+    assert (list(page.events), page.cursor, page.at_end) == ([], 30, True)
+
+
+async def test_a_stop_answers_waiting_reads_at_once() -> None:
+    journal = Journal()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        read = group.create_task(
+            tail.wait_for_page(journal, journal.tails, AXON, 0, 5, EVERYTHING, wait=20)
+        )
+        await asyncio.sleep(0)
+        journal.tails.close()
+    assert list(read.result().events) == []
 
 
 async def test_deletion_ends_the_stream_cleanly() -> None:
@@ -209,4 +292,4 @@ async def test_nothing_is_kept_for_axons_that_nobody_follows() -> None:
     with journal.tails.follow(AXON):
         journal.commit()
     with journal.tails.follow(AXON) as (followed, _):
-        assert followed.after(0, None) is None
+        assert followed.after(0, EVERYTHING) is None
