@@ -68,6 +68,21 @@ def wake_up(devbox: Devbox, generation: int, now_ms: int) -> Devbox:
     )
 
 
+def resume(devbox: Devbox, now_ms: int) -> Devbox:
+    """It was asked to run; what is awake, or held by its owner (W5), stays as it is."""
+    if not devbox.asleep or devbox.held:
+        return devbox
+    if not devbox.mounts:
+        # Without a mount no broker will attach and say that it runs: asked for is running.
+        return wake_up(devbox, devbox.generation, now_ms)
+    return replace(devbox, resume_requested=True)
+
+
+def keep_alive(devbox: Devbox, now_ms: int) -> Devbox:
+    """Somebody said that it is in use: its idle time begins anew (W7)."""
+    return replace(devbox, last_activity_ms=max(devbox.last_activity_ms, now_ms))
+
+
 def is_unread(mount: Mount, head: Head | None) -> bool:
     """Whether an event waits for this mount's broker; a deleted axon has no head and no events."""
     return head is not None and head.inbound > mount.cursor
@@ -106,9 +121,4 @@ def _hold(devbox: Devbox, held: bool, now_ms: int) -> Devbox:
         return devbox
     if held:
         return replace(devbox, held=True, resume_requested=False)
-    if not devbox.asleep:
-        return replace(devbox, held=False)
-    if not devbox.mounts:
-        # Without a mount no broker will attach and say that it runs: released is running.
-        return wake_up(replace(devbox, held=False), devbox.generation, now_ms)
-    return replace(devbox, held=False, resume_requested=True)
+    return resume(replace(devbox, held=False), now_ms)

@@ -30,6 +30,11 @@ def devbox_suspended(devbox_id: str, reason: str) -> NewEvent:
     return _system(SystemEvent.DEVBOX_SUSPENDED, {"devbox_id": devbox_id, "reason": reason})
 
 
+def devbox_shutdown(devbox_id: str) -> NewEvent:
+    """It ended for good: shut down, or its resource deleted."""
+    return _system(SystemEvent.DEVBOX_SHUTDOWN, {"devbox_id": devbox_id})
+
+
 def _turn_failed(turn_id: str, error: str, reason: str) -> NewEvent:
     payload = {"turn_id": turn_id, "error": error, "reason": reason}
     return _system(SystemEvent.TURN_FAILED, payload)

@@ -9,7 +9,7 @@ them goes to the outbox, and out of it in batches.
 from collections.abc import Iterable
 from typing import Final, assert_never
 
-from ranvier.events import AxonEvent, NewEvent, Origin
+from ranvier.events import AxonEvent, NewEvent, Origin, devbox_id
 
 from ranvier_broker import commands, events, notices
 from ranvier_broker.agent_life import AgentLife, Phase
@@ -334,7 +334,9 @@ class TurnMachine:
         wake = notices.WakeTimes(
             self._started_ms, self._attached_ms, self._agent_started_ms, now_ms
         )
-        self._put(notices.devbox_running(self._mount.devbox_uid, self._mount.generation, wake))
+        self._put(
+            notices.devbox_running(devbox_id(self._mount.devbox_uid), self._mount.generation, wake)
+        )
 
     # --- small words
 
@@ -348,7 +350,7 @@ class TurnMachine:
                 self._put(notices.agent_log(log_type, line))
 
     def _complain(self, kind: str, message: str) -> None:
-        self._put(notices.agent_error(self._mount.devbox_uid, kind, message))
+        self._put(notices.agent_error(devbox_id(self._mount.devbox_uid), kind, message))
 
     def _regulate(self, now_ms: int) -> None:
         limit = OUTBOX_BYTES_LOW if self._is_held else OUTBOX_BYTES_HIGH

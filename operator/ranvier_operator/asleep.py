@@ -7,6 +7,7 @@ from ranvier.resources import (
     ConditionType,
     OnIdle,
     ReadyReason,
+    ShutdownReason,
     SuspendedReason,
 )
 
@@ -30,7 +31,7 @@ def at_rest(case: Case, view: DevboxView) -> Draft:
     new = case.devbox.status.sleep_generation != view.generation
     if ends and new and reason is SuspendedReason.IDLE:
         # The decision is made durable before anything is removed.
-        return Draft(keeps=True, shuts_down=True, look_again=0)
+        return Draft(keeps=True, shuts_down=ShutdownReason.IDLE, look_again=0)
     detail = ""
     if reason is SuspendedReason.IDLE and after_idle is not None:
         detail = f"Nothing happened for {after_idle.idle_time_seconds} s."

@@ -13,7 +13,14 @@ from dataclasses import replace
 from typing import Final
 
 from ranvier.internal import DevboxView, SleepRequest
-from ranvier.resources import ConditionType, Devbox, ReadyReason, SuspendedReason
+from ranvier.resources import (
+    ConditionType,
+    Devbox,
+    Operation,
+    ReadyReason,
+    ShutdownReason,
+    SuspendedReason,
+)
 
 from ranvier_operator import idleness
 from ranvier_operator.asleep import at_rest, resting, shut_down
@@ -62,6 +69,10 @@ def decide(
 
 
 def _draft(case: Case) -> Draft:
+    ended = _ended(case)
+    if ended is not None:
+        # The decision is made durable before anything is removed.
+        return Draft(keeps=True, shuts_down=ended, look_again=0)
     foreign = _foreign(case)
     if foreign is not None:
         return foreign
@@ -79,7 +90,33 @@ def _draft(case: Case) -> Draft:
     if case.held or (is_asleep and not journal.wanted):
         return at_rest(case, journal)
     draft = awake(case, journal.generation)
+    draft = replace(draft, look_again=sooner(draft.look_again, _keep_alive_left(case)))
     return _until_idle(case, journal, draft)
+
+
+def _ended(case: Case) -> ShutdownReason | None:
+    """Why it shall end for good, when that is not written yet."""
+    status, pod = case.devbox.status, case.pod
+    if status.shutdown_time is not None:
+        return None
+    if status.request is not None and status.request.operation is Operation.SHUTDOWN:
+        return ShutdownReason.REQUESTED
+    if case.devbox.spec.entrypoint is not None and pod is not None and pod.exited:
+        return ShutdownReason.ENTRYPOINT_EXITED
+    left = _keep_alive_left(case)
+    return ShutdownReason.KEEP_ALIVE_EXPIRED if left is not None and left <= 0 else None
+
+
+def _keep_alive_left(case: Case) -> float | None:
+    """Seconds until a running devbox has used up its `keepAliveSeconds`; None where none count."""
+    lifecycle, pod = case.devbox.spec.lifecycle, case.pod
+    if lifecycle.keep_alive_seconds is None or lifecycle.after_idle is not None:
+        return None
+    if pod is None or not pod.running:
+        return None
+    asked = case.devbox.status.keep_alive_time
+    begun = max(pod.started_at or pod.created_at, asked.timestamp() if asked else 0.0)
+    return begun + lifecycle.keep_alive_seconds - case.now
 
 
 def _foreign(case: Case) -> Draft | None:

@@ -60,6 +60,15 @@ class PodSeen:
         return self.phase in _TERMINAL_PHASES
 
     @property
+    def exited(self) -> bool:
+        """Its devbox container ended by itself, with whatever exit code: not evicted, not out of
+        memory, not because its end was asked for."""
+        if not self.terminal or self.deleting or self.end_reason:
+            return False
+        ends = [item.last_end or "" for item in self.containers if item.name == "devbox"]
+        return any(end.startswith(("Completed,", "Error,")) for end in ends)
+
+    @property
     def running(self) -> bool:
         return self.phase == "Running" and not self.deleting
 

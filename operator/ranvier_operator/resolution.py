@@ -21,6 +21,7 @@ from ranvier.resources import (
     BrokerMount,
     Devbox,
     DevboxSpec,
+    EnvVar,
     HomeSettings,
     OperatingMode,
     Resources,
@@ -66,13 +67,23 @@ class HomeWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretEntry:
+    """A variable's value that stands in a Secret."""
+
+    name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class PodWanted:
     """All that a pod is made from, besides the devbox's identity and generation."""
 
     image: str
     image_pull_policy: str | None
     image_pull_secrets: tuple[str, ...]
-    env: Mapping[str, str]
+    env: Mapping[str, str | SecretEntry]
+    launch_commands: tuple[str, ...]
+    entrypoint: str | None
     resources: Mapping[str, Any]
     user_uid: int
     runtime_class_name: str | None
@@ -190,7 +201,9 @@ def _pod(spec: DevboxSpec, base: BlueprintSpec | None, image: str, found: Found)
         image_pull_secrets=tuple(
             secret.name for secret in spec.image_pull_secrets or defaults.image_pull_secrets
         ),
-        env={item.name: item.value for item in (*defaults.env, *spec.env)},
+        env={item.name: _value(item) for item in (*defaults.env, *spec.env)},
+        launch_commands=spec.launch_commands or defaults.launch_commands,
+        entrypoint=spec.entrypoint,
         resources=_resources(spec.resources, defaults.resources),
         user_uid=user.uid if user is not None else DEFAULT_USER_UID,
         runtime_class_name=spec.runtime_class_name or defaults.runtime_class_name,
@@ -211,6 +224,13 @@ def _pod(spec: DevboxSpec, base: BlueprintSpec | None, image: str, found: Found)
             for index, broker, protocol, axon_id in found
         ),
     )
+
+
+def _value(variable: EnvVar) -> str | SecretEntry:
+    if variable.value_from is None:
+        return variable.value
+    entry = variable.value_from.secret_key_ref
+    return SecretEntry(entry.name, entry.key)
 
 
 def _home(spec: DevboxSpec, defaults: HomeSettings | None) -> HomeWanted:

@@ -18,6 +18,7 @@ from ranvier.resources import (
     DevboxStatus,
     ObjectMeta,
     ReadyReason,
+    ShutdownReason,
     SuspendedReason,
 )
 
@@ -45,6 +46,7 @@ OURS: Final = (
     "lastActivityTime",
     "nextCheckTime",
     "shutdownTime",
+    "shutdownReason",
 )
 """The fields of a Devbox's status that the operator writes."""
 
@@ -59,7 +61,7 @@ class Draft:
     look_again: float | None = None
     memory: Memory | None = None
     keeps: bool = False
-    shuts_down: bool = False
+    shuts_down: ShutdownReason | None = None
     sleep_generation: int | None = None
     last_activity: float | None = None
     next_check: float | None = None
@@ -73,7 +75,7 @@ def finish(devbox: Devbox, resolution: Resolution, seen: Seen, draft: Draft, now
     """The plan that a draft comes to."""
     old = devbox.status.manifest()
     if draft.keeps:
-        status: dict[str, Any] = {"shutdownTime": _time(now)} if draft.shuts_down else {}
+        status = _ended(draft.shuts_down, now)
         notices: tuple[Notice, ...] = ()
     else:
         status = difference(old, _status(devbox, resolution, seen, draft, now))
@@ -148,8 +150,15 @@ def _status(
         "lastActivityTime": last_activity or old.manifest().get("lastActivityTime"),
         "nextCheckTime": _time(ceil(draft.next_check)) if draft.next_check else None,
         "shutdownTime": old.manifest().get("shutdownTime"),
+        "shutdownReason": old.shutdown_reason,
     }
     return {name: value for name, value in whole.items() if value is not None}
+
+
+def _ended(reason: ShutdownReason | None, now: float) -> dict[str, Any]:
+    if reason is None:
+        return {}
+    return {"shutdownTime": _time(now), "shutdownReason": reason.value}
 
 
 def _pod_name(devbox: Devbox, seen: Seen, draft: Draft) -> str | None:

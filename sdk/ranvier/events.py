@@ -12,6 +12,9 @@ PAYLOAD_BYTES_MAX: Final = 4 * 1024 * 1024
 """Largest payload of one event in bytes (J8); Runloop's limit, which its SDKs check themselves."""
 
 
+DEVBOX_ID_PREFIX: Final = "dbx_"
+
+
 class Origin(StrEnum):
     """Who produced an event. SYSTEM_EVENT is received, never published by clients (seed 000)."""
 
@@ -42,6 +45,12 @@ class SystemEvent(StrEnum):
     DEVBOX_SUSPENDED = "devbox.suspended"
     DEVBOX_SHUTDOWN = "devbox.shutdown"
     DEVBOX_FAILED = "devbox.failed"
+
+
+def devbox_id(uid: str) -> str:
+    """A Devbox's id in the REST API and in `devbox.*` events, from its resource's `metadata.uid`:
+    every Devbox has one, whoever made it, and it never changes."""
+    return DEVBOX_ID_PREFIX + uid
 
 
 TURN_TERMINALS: Final = frozenset(

@@ -170,6 +170,26 @@ PAIRS = [
         "spec.env[1]: Duplicate value",
     ),
     Pair(
+        "environment from one place",
+        box(env=[{"name": "A", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "a"}}}]),
+        box(
+            env=[
+                {
+                    "name": "A",
+                    "value": "1",
+                    "valueFrom": {"secretKeyRef": {"name": "keys", "key": "a"}},
+                }
+            ]
+        ),
+        "set value (the text itself) or valueFrom (a Secret with it), not both",
+    ),
+    Pair(
+        "keep-alive time",
+        box(lifecycle={"keepAliveSeconds": 1}),
+        box(lifecycle={"keepAliveSeconds": 0}),
+        "keepAliveSeconds is a number of seconds from 1 up, or left out",
+    ),
+    Pair(
         "environment's value is text",
         box(env=[{"name": "A", "value": "1"}]),
         box(env=[{"name": "A", "value": 1}]),

@@ -7,7 +7,7 @@ on a draft: states replaced, SYSTEM events appended, all in the one transaction.
 import json
 from dataclasses import dataclass, replace
 
-from ranvier.events import NewEvent
+from ranvier.events import NewEvent, devbox_id
 from ranvier.internal import (
     AppendAnswer,
     AppendRequest,
@@ -73,7 +73,8 @@ class MountedAxons(Command[frozenset[str]]):
 
 @dataclass(frozen=True, slots=True)
 class UnbindDevbox(Command[None]):
-    """The Devbox resource is gone. Its axons keep what was read (`cursor_floor`)."""
+    """The Devbox resource is gone or shut down for good. Its axons keep what was read
+    (`cursor_floor`)."""
 
     uid: str
 
@@ -83,6 +84,8 @@ class UnbindDevbox(Command[None]):
             return
         for mount in devbox.mounts:
             _drop(draft, devboxes.Dropped(mount.axon_id, mount.cursor, mount.open_turn))
+        for axon_id in dict.fromkeys(mount.axon_id for mount in devbox.mounts):
+            _notice(draft, axon_id, notices.devbox_shutdown(devbox_id(self.uid)))
         draft.put_devbox(self.uid, None)
 
 
@@ -107,7 +110,7 @@ class Sleep(Command[SleepAnswer]):
                 _notice(draft, mount.axon_id, failed)
         reason = self.request.cause if answer.reason is SleepReason.FORCED else "idle"
         for axon_id in dict.fromkeys(mount.axon_id for mount in devbox.mounts):
-            _notice(draft, axon_id, notices.devbox_suspended(self.uid, reason))
+            _notice(draft, axon_id, notices.devbox_suspended(devbox_id(self.uid), reason))
         asleep = replace(
             devbox,
             generation=answer.generation,
@@ -117,6 +120,27 @@ class Sleep(Command[SleepAnswer]):
         )
         draft.put_devbox(self.uid, asleep)
         return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Resume(Command[DevboxView]):
+    """The REST API's resume; the view says what came of it."""
+
+    uid: str
+
+    def run(self, draft: Draft) -> DevboxView:
+        devbox = devboxes.resume(draft.devbox(self.uid), draft.now_ms)
+        draft.put_devbox(self.uid, devbox)
+        return views.devbox_view(draft, devbox)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive(Command[None]):
+    uid: str
+
+    def run(self, draft: Draft) -> None:
+        devbox = devboxes.keep_alive(draft.devbox(self.uid), draft.now_ms)
+        draft.put_devbox(self.uid, devbox)
 
 
 @dataclass(frozen=True, slots=True)

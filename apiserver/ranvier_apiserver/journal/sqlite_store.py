@@ -168,6 +168,14 @@ class SqliteStore:
     async def sleep(self, uid: str, request: SleepRequest) -> SleepAnswer:
         return await self._writer.submit(box_commands.Sleep(uid, request))
 
+    # --- what the REST API asks
+
+    async def resume(self, uid: str) -> DevboxView:
+        return await self._writer.submit(box_commands.Resume(uid))
+
+    async def keep_alive(self, uid: str) -> None:
+        await self._writer.submit(box_commands.KeepAlive(uid))
+
     # --- what brokers do
 
     async def attach(self, uid: str, index: int, request: AttachRequest) -> AttachAnswer:

@@ -7,6 +7,7 @@ until after that one ended.
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ranvier_operator.resolution import SecretEntry
 from ranvier_operator.settings import Settings
 
 IO_DIR: Final = "/ranvier/io"
@@ -84,6 +85,17 @@ def restricted() -> dict[str, Any]:
     return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
-def environment(variables: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Variables that arrive as they are: `$(NAME)` means something to Kubernetes, `$$` is a `$`."""
-    return [{"name": name, "value": value.replace("$", "$$")} for name, value in variables.items()]
+def environment(variables: Mapping[str, str | SecretEntry]) -> list[dict[str, Any]]:
+    """Variables that arrive as they are, those in Secrets too."""
+    return [{"name": name, **_value(value)} for name, value in variables.items()]
+
+
+def literal(text: str) -> str:
+    """Text that arrives as it is: `$(NAME)` means something to Kubernetes, `$$` is a `$`."""
+    return text.replace("$", "$$")
+
+
+def _value(value: str | SecretEntry) -> dict[str, Any]:
+    if isinstance(value, SecretEntry):
+        return {"valueFrom": {"secretKeyRef": {"name": value.name, "key": value.key}}}
+    return {"value": literal(value)}

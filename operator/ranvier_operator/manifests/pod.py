@@ -23,6 +23,7 @@ from ranvier_operator.manifests.broker import (
     restricted,
     token_volume,
 )
+from ranvier_operator.manifests.start import start_command
 from ranvier_operator.naming import (
     GENERATION_ANNOTATION,
     labels,
@@ -42,11 +43,6 @@ IO_BYTES: Final = "64Mi"
 logs."""
 BIN_BYTES: Final = "8Mi"
 """Size limit of the launcher's directory."""
-LAUNCH: Final = (
-    f"until [ -f {BIN_DIR}/launcher.sh ]; do sleep 0.05 || sleep 1; done; "
-    f"exec /bin/sh {BIN_DIR}/launcher.sh {IO_DIR}"
-)
-"""Any image with /bin/sh runs this; `sleep 0.05` fails where sleep takes whole seconds only."""
 _NODE_LOST_TAINTS: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
@@ -94,7 +90,8 @@ def _spec(devbox: Devbox, wanted: PodWanted, generation: int, settings: Settings
             {"name": "bin", "emptyDir": {"sizeLimit": BIN_BYTES}},
             token_volume(),
         ],
-        "restartPolicy": "Always",
+        # With an entrypoint the end of the container is the end of the devbox.
+        "restartPolicy": "Always" if wanted.entrypoint is None else "Never",
         "terminationGracePeriodSeconds": END_SECONDS,
         "serviceAccountName": settings.pod_service_account,
         "automountServiceAccountToken": False,
@@ -122,7 +119,7 @@ def _devbox_container(wanted: PodWanted) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": "devbox",
         "image": wanted.image,
-        "command": ["/bin/sh", "-c", LAUNCH],
+        "command": start_command(wanted.launch_commands, wanted.entrypoint),
         "workingDir": wanted.home.path,
         "env": environment({"HOME": wanted.home.path, **wanted.env}),
         "volumeMounts": [

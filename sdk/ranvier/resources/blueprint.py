@@ -6,10 +6,10 @@ from pydantic import Field
 
 from ranvier.resources.base import Count, Model, Resource
 from ranvier.resources.conditions import Conditions
-from ranvier.resources.settings import HomeSettings, PodSettings
+from ranvier.resources.settings import Described, HomeSettings, PodSettings
 
 
-class BlueprintSpec(PodSettings):
+class BlueprintSpec(PodSettings, Described):
     """Image and defaults of the devboxes that name this Blueprint. A devbox's own values win."""
 
     image: Annotated[str, Field(min_length=1, max_length=1024)]

@@ -64,7 +64,7 @@ class ReadyReason(Documented):
     )
     SHUT_DOWN = (
         "ShutDown",
-        "The devbox ended for good, as `onIdle: Shutdown` or a request asked. No event wakes it.",
+        "The devbox ended for good; `status.shutdownReason` says why. No event wakes it.",
         "Delete it, or make a new devbox with the same axon: the queue goes on where it stopped.",
     )
     WAITING_FOR_AXON = (

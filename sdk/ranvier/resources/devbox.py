@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from ranvier.resources.base import Count, Model, Name, Resource, Time, cel
 from ranvier.resources.conditions import Conditions
 from ranvier.resources.mounts import Mounts
-from ranvier.resources.settings import Home, PodSettings
+from ranvier.resources.settings import Described, Home, PodSettings
 
 
 class OperatingMode(StrEnum):
@@ -27,6 +27,23 @@ class OnIdle(StrEnum):
 
     SUSPEND = "Suspend"
     SHUTDOWN = "Shutdown"
+
+
+class Operation(StrEnum):
+    """What the REST API can be asked to do with a devbox."""
+
+    SUSPEND = "Suspend"
+    RESUME = "Resume"
+    SHUTDOWN = "Shutdown"
+
+
+class ShutdownReason(StrEnum):
+    """Why a devbox ended for good."""
+
+    REQUESTED = "Requested"
+    IDLE = "Idle"
+    KEEP_ALIVE_EXPIRED = "KeepAliveExpired"
+    ENTRYPOINT_EXITED = "EntrypointExited"
 
 
 class AfterIdle(Model):
@@ -66,6 +83,24 @@ class Lifecycle(Model):
 
     after_idle: AfterIdle | None = None
     """What happens when nothing happens. Where not set the devbox never sleeps by itself."""
+    keep_alive_seconds: (
+        Annotated[
+            int,
+            Field(
+                json_schema_extra={
+                    "format": "int32",
+                    **cel(
+                        "self >= 1",
+                        "keepAliveSeconds is a number of seconds from 1 up, or left out",
+                    ),
+                }
+            ),
+        ]
+        | None
+    ) = None
+    """Seconds after its start, or after the last keep_alive call of the REST API, after which a
+    running devbox is shut down for good, whatever it does. Ignored where `afterIdle` is set; where
+    neither is set it runs until somebody stops it."""
     resume_triggers: ResumeTriggers = ResumeTriggers()
     """What wakes it. A hold by `operatingMode: Suspended` is broken by none of them."""
 
@@ -75,7 +110,7 @@ _STORAGE_CLASS_OF = (
 )
 
 
-class DevboxSpec(PodSettings):
+class DevboxSpec(PodSettings, Described):
     """What the devbox shall be. Settings left out here come from the Blueprint, if it names one."""
 
     model_config = ConfigDict(
@@ -117,6 +152,9 @@ class DevboxSpec(PodSettings):
     it is a plain box that no event wakes."""
     lifecycle: Lifecycle = Lifecycle()
     """When it sleeps and what wakes it."""
+    entrypoint: Annotated[str, Field(min_length=1, max_length=65536)] | None = None
+    """A shell command that runs beside the agent, after `launchCommands`. When it ends, the devbox
+    is shut down for good."""
     home: Home | None = None
     """The home directory: the one place that outlives a sleep."""
 
@@ -132,6 +170,19 @@ class Wake(Model):
     """The event's sequence."""
     time: Time
     """When the event was published."""
+
+
+class Request(Model):
+    """The last thing that the REST API was asked to do with this devbox."""
+
+    operation: Operation
+    """What was asked."""
+    generation: Count = 0
+    """The `sleepGeneration` that a suspend leads to, or that a resume ends."""
+    time: Time
+    """When it was asked."""
+    id: Annotated[str, Field(max_length=128)] = ""
+    """Which request it was, so that one that is sent again is known."""
 
 
 class DevboxStatus(Model):
@@ -153,12 +204,19 @@ class DevboxStatus(Model):
     """The image of the pod, or of the next one while suspended."""
     wake: Wake | None = None
     """The last call to wake, written by the API server after the event was committed."""
+    request: Request | None = None
+    """The last request of the REST API, written by the API server."""
+    keep_alive_time: Time | None = None
+    """When keep_alive was called last, written by the API server; only where `keepAliveSeconds`
+    counts."""
     last_activity_time: Time | None = None
     """The last activity before it was put to sleep. Not updated while it runs: ask the REST API."""
     next_check_time: Time | None = None
     """When a start that failed is tried again."""
     shutdown_time: Time | None = None
     """When it was shut down for good."""
+    shutdown_reason: ShutdownReason | None = None
+    """Why it was shut down."""
 
 
 class Devbox(Resource):

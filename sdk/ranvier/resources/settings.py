@@ -7,7 +7,7 @@ by key, the other lists and maps are replaced whole. What neither sets has the d
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from ranvier.internal import DeletionPolicy
 from ranvier.resources.base import ABSOLUTE_PATH, Model, Name, Quantity, cel, list_map
@@ -46,8 +46,42 @@ class TaintEffect(StrEnum):
     NO_EXECUTE = "NoExecute"
 
 
+class Described(Model):
+    """A name and words of one's own, for people and programs; Kubernetes' own name stays apart."""
+
+    display_name: Annotated[str, Field(max_length=1024)] | None = None
+    """A name for people, any text; `metadata.name` where not set. The REST API's `name`."""
+    metadata: dict[str, Annotated[str, Field(max_length=1024)]] = Field(
+        default_factory=dict, json_schema_extra={"maxProperties": 64}
+    )
+    """Words of your own, up to 64. They are shown by the REST API and never interpreted."""
+
+
+class SecretKey(Model):
+    """One entry of a Secret in the same namespace."""
+
+    name: Name
+    """The Secret's name."""
+    key: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+    """The entry's key."""
+
+
+class EnvSource(Model):
+    """Where an environment variable's value comes from."""
+
+    secret_key_ref: SecretKey
+    """A Secret's entry. The agent can read it: what it must not see belongs to a gateway."""
+
+
 class EnvVar(Model):
     """An environment variable of the agent and of everything else in the devbox container."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            "!has(self.valueFrom) || !has(self.value) || size(self.value) == 0",
+            "set value (the text itself) or valueFrom (a Secret with it), not both",
+        )
+    )
 
     name: Annotated[
         str,
@@ -65,6 +99,8 @@ class EnvVar(Model):
     value: Annotated[str, Field(max_length=131072)] = ""
     """The variable's value, taken as it is: no `$(…)` expansion, no shell. Not a place for secrets:
     everybody who may read the resource reads it."""
+    value_from: EnvSource | None = None
+    """Where the value comes from, instead of `value`."""
 
 
 class Resources(Model):
@@ -157,6 +193,12 @@ class PodSettings(Model):
     ] = ()
     """Environment variables, each name once. A Devbox's are added to its Blueprint's and win over
     those of the same name. A change takes effect at the next start."""
+    launch_commands: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=32768)], ...], Field(max_length=64)
+    ] = ()
+    """Shell commands that run in the home directory at every start, after a sleep too, one after
+    the other and before the agent. One that fails keeps the devbox from starting; it is tried
+    again. Their output is in the log of the pod's container `devbox`."""
     resources: Resources | None = None
     """Compute resources of the devbox container. The broker beside it has its own, small ones."""
     user: User | None = None

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 from api_process import ApiServer, Box, box_on, create, publish, read
+from ranvier.events import devbox_id
 
 
 def system(event_type: str) -> dict[str, str]:
@@ -140,7 +141,10 @@ async def test_force_closes_the_open_turn_first(api: httpx.AsyncClient, box: Box
     events = (await read(api, axon, 4))[2:]
     assert [event["event_type"] for event in events] == ["turn.failed", "devbox.suspended"]
     assert '"reason": "suspended"' in events[0]["payload"]
-    assert json.loads(events[1]["payload"]) == {"devbox_id": box.uid, "reason": "owner"}
+    assert json.loads(events[1]["payload"]) == {
+        "devbox_id": devbox_id(box.uid),
+        "reason": "owner",
+    }
     await publish(api, axon)
     assert (await box.view())["wanted"] is False
     released = await box.bind(axon)

@@ -1,6 +1,7 @@
 """Whole turns over real processes: API server, broker, launcher, agent (DESIGN.md, T1 to T8)."""
 
 from broker_box import Box, payload
+from ranvier.events import devbox_id
 
 
 async def test_a_prompt_becomes_a_turn_with_its_messages_in_pipe_order(running: Box) -> None:
@@ -19,7 +20,7 @@ async def test_a_prompt_becomes_a_turn_with_its_messages_in_pipe_order(running: 
 async def test_devbox_running_tells_the_phases_of_the_wake(running: Box) -> None:
     event = payload(await running.seen("devbox.running"))
     wake = event["wake"]
-    assert event["devbox_id"] == running.uid
+    assert event["devbox_id"] == devbox_id(running.uid)
     assert event["generation"] == 1
     assert wake["broker_started_ms"] <= wake["attached_ms"] <= wake["agent_ready_ms"]
     assert wake["broker_started_ms"] <= wake["agent_started_ms"] <= wake["agent_ready_ms"]

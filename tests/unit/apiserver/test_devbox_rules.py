@@ -72,6 +72,19 @@ def test_releasing_a_devbox_that_runs_asks_for_nothing() -> None:
     assert (released.held, released.resume_requested) == (False, False)
 
 
+def test_a_resume_wakes_what_sleeps_and_is_not_held() -> None:
+    asleep = known("a", asleep=True)
+    assert devboxes.is_wanted(devboxes.resume(asleep, NOW), has_unread=False)
+    for other in (known("a"), replace(asleep, held=True)):
+        assert devboxes.resume(other, NOW) == other
+    assert not devboxes.resume(known(asleep=True), NOW).asleep
+
+
+def test_keeping_alive_begins_the_idle_time_anew() -> None:
+    assert devboxes.keep_alive(known("a"), NOW + 5).last_activity_ms == NOW + 5
+    assert devboxes.keep_alive(known("a"), NOW - 5).last_activity_ms == NOW
+
+
 def test_without_mounts_released_is_running() -> None:
     box = known(asleep=True, held=True)
     released, _ = register(box, binding(), now=NOW + 5)

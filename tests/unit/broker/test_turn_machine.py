@@ -58,7 +58,7 @@ class TestStart:
         assert play.machine.is_ready
         [running] = play.payloads("devbox.running")
         assert running == {
-            "devbox_id": "0123456789-uid",
+            "devbox_id": "dbx_0123456789-uid",
             "generation": 4,
             "wake": {
                 "broker_started_ms": 9_000,

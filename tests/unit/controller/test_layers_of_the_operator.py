@@ -18,6 +18,7 @@ PURE = {
     "lifecycle",
     "manifests/broker",
     "manifests/pod",
+    "manifests/start",
     "manifests/volume",
     "naming",
     "observed",

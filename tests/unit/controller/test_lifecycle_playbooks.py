@@ -592,6 +592,7 @@ async def test_shutdown_on_idle_ends_it_for_good(world: World) -> None:
     assert world.says(READY) == ("False", "ShutDown")
     assert world.says(SUSPENDED) == ("True", "ShutDown")
     assert world.devbox.status.shutdown_time is not None
+    assert world.devbox.status.shutdown_reason == "Idle"
     assert world.pod is None
     assert world.claim is None
     assert uid not in world.journal.boxes
@@ -600,6 +601,76 @@ async def test_shutdown_on_idle_ends_it_for_good(world: World) -> None:
     await world.settle()
     assert world.cluster.writes == []
     assert uid not in world.journal.boxes
+
+
+async def test_a_request_to_shut_down_ends_it_from_every_state() -> None:
+    """Running, asleep, held: the REST API's shutdown is never refused."""
+    for state in ("running", "asleep", "held"):
+        world = World()
+        await world.run()
+        if state == "asleep":
+            await world.sleep()
+        if state == "held":
+            world.own(operatingMode="Suspended")
+            await world.look()
+        request = {"operation": "Shutdown", "generation": 1, "time": "2026-11-21T10:00:00Z"}
+        world.cluster.report(DEVBOXES, HERE, NAME, {"status": {"request": request}})
+        await world.look()
+        world.end_pod()
+        await world.look()
+        assert world.says(SUSPENDED) == ("True", "ShutDown"), state
+        assert world.devbox.status.shutdown_reason == "Requested"
+        assert (world.pod, world.claim) == (None, None)
+        assert world.uid not in world.journal.boxes
+
+
+async def test_a_kept_alive_devbox_ends_when_its_time_is_over(world: World) -> None:
+    lifecycle = {"keepAliveSeconds": 100}
+    await world.run(lifecycle=lifecycle)
+    world.clock.advance(90)
+    world.cluster.report(
+        DEVBOXES, HERE, NAME, {"status": {"keepAliveTime": world.cluster.time_text()}}
+    )
+    assert (again := await world.look()) is not None
+    assert 99 <= again <= 101
+    world.clock.advance(99)
+    await world.look()
+    assert world.devbox.status.shutdown_time is None
+    world.clock.advance(2)
+    await world.look()
+    assert world.devbox.status.shutdown_reason == "KeepAliveExpired"
+
+
+async def test_the_time_to_keep_alive_does_not_run_while_it_sleeps(world: World) -> None:
+    await world.run(lifecycle={"keepAliveSeconds": 100})
+    world.own(lifecycle={"keepAliveSeconds": 100}, operatingMode="Suspended")
+    await world.look()
+    world.end_pod()
+    await world.look()
+    world.clock.advance(1000)
+    await world.look()
+    assert world.devbox.status.shutdown_time is None
+
+
+@pytest.mark.parametrize(
+    ("end", "shuts_down"),
+    [
+        ({"reason": "Completed", "exitCode": 0}, True),
+        ({"reason": "Error", "exitCode": 3}, True),
+        ({"reason": "OOMKilled", "exitCode": 137}, False),
+    ],
+)
+async def test_a_devbox_ends_with_its_entrypoint(
+    world: World, end: dict[str, object], shuts_down: bool
+) -> None:
+    """Out of memory is no end of the entrypoint's own: a new pod follows."""
+    await world.run(entrypoint="python serve.py")
+    container = {"name": "devbox", "state": {"terminated": end}}
+    status = {"phase": "Failed", "conditions": [], "containerStatuses": [container]}
+    world.cluster.report(PODS, HERE, NAME, {"status": status})
+    await world.look()
+    ended = world.devbox.status.shutdown_reason
+    assert ended == ("EntrypointExited" if shuts_down else None)
 
 
 async def test_shutdown_keeps_a_volume_that_its_owner_wants_to_keep(world: World) -> None:

@@ -274,3 +274,26 @@ def test_an_alias_of_a_protocol_reaches_the_broker_as_the_word_it_knows(
     env = {item["name"]: item.get("value", "") for item in pod["spec"]["initContainers"][0]["env"]}
     assert '"protocol": "codex_app_server"' in env["RANVIER_MOUNTS"]
     assert '"agent_binary": "codex"' in env["RANVIER_MOUNTS"]
+
+
+def test_a_variable_can_come_from_a_secret() -> None:
+    entry = {"name": "keys", "key": "a"}
+    env = [{"name": "A", "valueFrom": {"secretKeyRef": entry}}, {"name": "B", "value": "$(A)"}]
+    assert container_of(pod_of({"image": "x", "env": env}))["env"][1:] == [
+        {"name": "A", "valueFrom": {"secretKeyRef": entry}},
+        {"name": "B", "value": "$$(A)"},
+    ]
+
+
+def test_launch_commands_come_from_the_blueprint_unless_the_devbox_has_its_own() -> None:
+    blueprint = {"image": "x", "launchCommands": ["theirs"]}
+    start = container_of(pod_of({"blueprintName": "bp"}, blueprint))["command"]
+    assert start[3:] == ["ranvier-start", "theirs"]
+    own = pod_of({"blueprintName": "bp", "launchCommands": ["a $HOME", "b"]}, blueprint)
+    assert container_of(own)["command"][3:] == ["ranvier-start", "a $$HOME", "b"]
+
+
+def test_a_pod_with_an_entrypoint_is_not_started_again() -> None:
+    pod = pod_of({"image": "x", "entrypoint": "serve"})
+    assert pod["spec"]["restartPolicy"] == "Never"
+    assert container_of(pod)["command"][3:] == ["ranvier-start", "serve"]
