@@ -4,8 +4,10 @@ The two hot routes pass by the framework altogether: its middleware and request 
 measured to take more than half of the time of a publish.
 """
 
+import json
 import logging
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,15 +15,23 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ranvier_apiserver import problems
+from ranvier_apiserver import openapi, problems
 from ranvier_apiserver.errors import InvalidField, RanvierError
 from ranvier_apiserver.problems import Problem
 from ranvier_apiserver.routes import axons, events, health, internal
 from ranvier_apiserver.routes.context import Context
+from ranvier_apiserver.routes.described import operation_of
 from ranvier_apiserver.routes.publish import Publish
 from ranvier_apiserver.routes.subscribe import Subscribe
 
 AXONS: Final = "/v1/axons/"
+HOT: Final[Mapping[tuple[str, str], type[Publish | Subscribe]]] = {
+    ("POST", "publish"): Publish,
+    ("GET", "subscribe/sse"): Subscribe,
+}
+"""By method and what follows the axon's id."""
+
+ROUTERS: Final = (axons.router, events.router, internal.router, health.router)
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +42,7 @@ class Front:
     def __init__(self, context: Context, rest: ASGIApp) -> None:
         self._rest = rest
         self._hot: dict[tuple[str, str], ASGIApp] = {
-            ("POST", "publish"): Publish(context),
-            ("GET", "subscribe/sse"): Subscribe(context),
+            route: endpoint(context) for route, endpoint in HOT.items()
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,13 +62,37 @@ def create_app(context: Context) -> ASGIApp:
         title="Ranvier", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     app.state.context = context
-    for router in (axons.router, events.router, internal.router, health.router):
+    for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(RanvierError, _domain_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)
+    described = json.dumps(describe())
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi_json() -> Response:
+        return Response(described, media_type="application/json")
+
     return Front(context, app)
+
+
+def describe() -> dict[str, Any]:
+    """The OpenAPI document of every route but its own."""
+    routes = [route for router in ROUTERS for route in router.routes]
+    return openapi.document([*openapi.from_routes(routes), *_hot_routes()])
+
+
+def _hot_routes() -> Iterator[openapi.Described]:
+    for (method, tail), endpoint in HOT.items():
+        yield openapi.Described(
+            method,
+            f"{AXONS}{{axon_id}}/{tail}",
+            endpoint.__name__.lower(),
+            endpoint.__doc__ or "",
+            operation_of(endpoint),
+            {"axon_id": "string"},
+        )
 
 
 async def _domain_error(_: Request, error: Exception) -> Response:

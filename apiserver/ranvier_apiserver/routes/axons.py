@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ranvier_apiserver import auth
 from ranvier_apiserver.auth import Scope
-from ranvier_apiserver.routes import queries
+from ranvier_apiserver.routes import queries, wire
 from ranvier_apiserver.routes.context import Caller, TheStore, body_of, once_of
+from ranvier_apiserver.routes.described import Operation, described
 from ranvier_apiserver.state import Axon
 
 router = APIRouter(prefix="/v1/axons")
@@ -34,19 +35,23 @@ class UpdateAxon(BaseModel):
 
 
 @router.post("")
+@described(Operation([wire.AxonView]))
 async def create(
     request: Request,
     caller: Caller,
     store: TheStore,
     body: Annotated[CreateAxon, Depends(body_of(CreateAxon))],
 ) -> dict[str, Any]:
+    """Create an axon"""
     key = auth.require(caller, Scope.AXONS_WRITE)
     once = once_of(request.scope, key)
     return view(await store.create_axon(body.name, body.metadata or {}, once))
 
 
 @router.get("")
+@described(Operation([wire.AxonListView], parameters=queries.AXONS))
 async def list_axons(request: Request, caller: Caller, store: TheStore) -> dict[str, Any]:
+    """List axons, newest first"""
     auth.require(caller, Scope.AXONS_READ)
     params = request.query_params
     found = await store.axons(queries.axons(params, params.multi_items()))
@@ -57,24 +62,30 @@ async def list_axons(request: Request, caller: Caller, store: TheStore) -> dict[
 
 
 @router.get("/{axon_id}")
+@described(Operation([wire.AxonView]))
 async def retrieve(axon_id: str, caller: Caller, store: TheStore) -> dict[str, Any]:
+    """Retrieve an axon; a deleted one says when it was"""
     auth.require(caller, Scope.AXONS_READ)
     return view(await store.axon(axon_id))
 
 
 @router.post("/{axon_id}")
+@described(Operation([wire.AxonView]))
 async def update(
     axon_id: str,
     caller: Caller,
     store: TheStore,
     body: Annotated[UpdateAxon, Depends(body_of(UpdateAxon))],
 ) -> dict[str, Any]:
+    """Change an axon's metadata"""
     auth.require(caller, Scope.AXONS_WRITE)
     return view(await store.update_axon(axon_id, body.metadata))
 
 
 @router.delete("/{axon_id}")
+@described(Operation([wire.Nothing]))
 async def delete(axon_id: str, caller: Caller, store: TheStore) -> dict[str, Any]:
+    """Delete an axon and its events; deleting it again is no error"""
     auth.require(caller, Scope.AXONS_WRITE)
     await store.delete_axon(axon_id)
     return {}

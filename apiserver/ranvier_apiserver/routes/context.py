@@ -1,9 +1,9 @@
 """What every route needs, in one value, and how a FastAPI route gets at it."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import BaseModel
@@ -33,7 +33,7 @@ def context_of(request: Request) -> Context:
     return context
 
 
-async def _principal(request: Request) -> Principal:
+async def principal_of(request: Request) -> Principal:
     return await context_of(request).authenticator.principal(request.scope)
 
 
@@ -41,7 +41,7 @@ async def _store(request: Request) -> Store:
     return context_of(request).store
 
 
-Caller = Annotated[Principal, Depends(_principal)]
+Caller = Annotated[Principal, Depends(principal_of)]
 TheStore = Annotated[Store, Depends(_store)]
 
 
@@ -52,15 +52,20 @@ async def _operator(caller: Caller) -> None:
 OperatorOnly = Depends(_operator)
 
 
-def body_of(
-    model: type[Model], limit: int = bodies.BODY_BYTES_MAX
-) -> Callable[[Request], Awaitable[Model]]:
+@dataclass(frozen=True, slots=True)
+class BodyReader(Generic[Model]):
     """A dependency that reads the body within its limit."""
 
-    async def read(request: Request) -> Model:
-        return bodies.parse(model, await bodies.read(request.scope, request.receive, limit))
+    model: type[Model]
+    limit: int
 
-    return read
+    async def __call__(self, request: Request) -> Model:
+        body = await bodies.read(request.scope, request.receive, self.limit)
+        return bodies.parse(self.model, body)
+
+
+def body_of(model: type[Model], limit: int = bodies.BODY_BYTES_MAX) -> BodyReader[Model]:
+    return BodyReader(model, limit)
 
 
 def once_of(scope: Mapping[str, Any], key: ApiKey) -> bytes | None:

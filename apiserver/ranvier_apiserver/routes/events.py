@@ -10,16 +10,18 @@ from ranvier_apiserver import auth, frames, history, tail
 from ranvier_apiserver.auth import Scope
 from ranvier_apiserver.errors import BadInput, InvalidField, RanvierError
 from ranvier_apiserver.journal.store import Page
-from ranvier_apiserver.routes import queries
+from ranvier_apiserver.routes import queries, wire
 from ranvier_apiserver.routes.context import Caller, Context, context_of
+from ranvier_apiserver.routes.described import Operation, described
 from ranvier_apiserver.routes.presence import until_gone
 
 router = APIRouter(prefix="/v1/axons")
 
 
 @router.get("/{axon_id}/events")
+@described(Operation([wire.AxonEventListView], parameters=queries.EVENTS))
 async def events(request: Request, axon_id: str, caller: Caller) -> Response:
-    """Newest first, `starting_after` an older one; with `after_sequence` oldest first after it."""
+    """Read events, newest first; with `after_sequence` oldest first after it"""
     auth.require(caller, Scope.AXONS_READ)
     context, params = context_of(request), request.query_params
     answer: dict[str, Any] | RanvierError = {}

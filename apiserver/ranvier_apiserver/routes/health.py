@@ -4,18 +4,27 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
 
 from ranvier_apiserver.routes.context import context_of
+from ranvier_apiserver.routes.described import Operation, Refusal, described
+from ranvier_apiserver.routes.wire import Checks
 
 router = APIRouter()
 
+_CHECKS = described(Operation([Checks], refusals={503: Refusal("Not now", Checks)}))
+
 
 @router.get("/healthz")
+@_CHECKS
 async def healthz(request: Request) -> JSONResponse:
-    """Not healthy once the journal can not write any more: only a restart helps."""
+    """Is the process alive?
+
+    Not healthy once the journal can not write any more: only a restart helps."""
     return _answer(journal=context_of(request).store.is_healthy)
 
 
 @router.get("/readyz")
+@_CHECKS
 async def readyz(request: Request) -> JSONResponse:
+    """Can it serve?"""
     context = context_of(request)
     return _answer(journal=context.store.is_healthy, waker=context.waker.is_alive)
 

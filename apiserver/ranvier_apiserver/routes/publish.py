@@ -17,7 +17,9 @@ from starlette.types import Receive, Scope, Send
 from ranvier_apiserver import auth, bodies, problems
 from ranvier_apiserver.errors import BadInput, PayloadTooLarge, RanvierError
 from ranvier_apiserver.journal.store import Published
-from ranvier_apiserver.routes.context import Context, once_of
+from ranvier_apiserver.routes import wire
+from ranvier_apiserver.routes.context import REQUEST_ID_CHARACTERS_MAX, Context, once_of
+from ranvier_apiserver.routes.described import Operation, Parameter, Refusal, described
 
 WORD_CHARACTERS_MAX: Final = 512
 """`source` and `event_type` are names, not content."""
@@ -46,7 +48,34 @@ class PublishBatch(RootModel[list[PublishBody]]):
     root: Annotated[list[PublishBody], Field(min_length=1, max_length=BATCH_EVENTS_MAX)]
 
 
+@described(
+    Operation(
+        answers=(wire.PublishResultView, wire.PublishBatchResultView),
+        bodies=(PublishBody, PublishBatch),
+        parameters=(
+            Parameter(
+                "x-request-id",
+                {"type": "string", "maxLength": REQUEST_ID_CHARACTERS_MAX},
+                "A retry with the same id gets the first answer and appends nothing",
+                "header",
+            ),
+            Parameter(
+                "If-Match",
+                {"type": "string", "pattern": f"^{_EXPECTED.pattern}$"},
+                "The axon's last sequence, as the publisher saw it",
+                "header",
+            ),
+        ),
+        refusals={
+            412: Refusal("The axon has another head, which the answer names"),
+            413: Refusal("The body or a payload is too large"),
+            429: Refusal("The queue before the disk is full; see `retry-after-ms`"),
+        },
+    )
+)
 class Publish:
+    """Publish an event, or an array of events of which all are appended or none"""
+
     def __init__(self, context: Context) -> None:
         self._context = context
 

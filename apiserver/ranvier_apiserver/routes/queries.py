@@ -9,6 +9,7 @@ from ranvier.events import Origin
 from ranvier_apiserver.errors import InvalidField
 from ranvier_apiserver.event_filter import EventFilter
 from ranvier_apiserver.journal.store import AxonQuery
+from ranvier_apiserver.routes.described import Parameter
 
 LIMIT_DEFAULT: Final = 20
 LIMIT_MAX: Final = 5000
@@ -19,6 +20,44 @@ WAIT_SECONDS_MAX: Final = 25
 EVENT_TYPES_MAX: Final = 64
 METADATA_VALUES_MAX: Final = 64
 """What a filter may name: each is looked for in every row that is read."""
+
+_TEXT: Final = {"type": "string"}
+_FLAG: Final = {"type": "boolean", "default": True}
+_SEQUENCE: Final = {"type": "integer", "minimum": 0, "maximum": SEQUENCE_MAX}
+_LIMIT: Final = {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}
+
+PAGE: Final = (
+    Parameter("limit", _LIMIT, "How many at most"),
+    Parameter("include_total_count", _FLAG, "Whether to count them all"),
+)
+AXONS: Final = (
+    *PAGE,
+    Parameter("starting_after", _TEXT, "Id of the last axon seen: the page after it"),
+    Parameter("id", _TEXT, "This axon alone"),
+    Parameter("name", _TEXT, "Names that begin so"),
+    Parameter("search", _TEXT, "Ids and names that hold this, whatever the case"),
+    Parameter(
+        "metadata",
+        {"type": "object", "additionalProperties": _TEXT},
+        "metadata[key]=value; several values: metadata[key][in]=a,b",
+    ),
+)
+AFTER: Final = Parameter("after_sequence", _SEQUENCE, "Events after this one, oldest first")
+FILTER: Final = (
+    Parameter("origin", _TEXT, f"Comma-separated: {', '.join(Origin)}"),
+    Parameter("event_type", _TEXT, f"Comma-separated, up to {EVENT_TYPES_MAX}"),
+)
+EVENTS: Final = (
+    *PAGE,
+    *FILTER,
+    AFTER,
+    Parameter("starting_after", _SEQUENCE, "Events before this one, newest first"),
+    Parameter(
+        "wait",
+        {"type": "number", "minimum": 0, "maximum": WAIT_SECONDS_MAX},
+        "With after_sequence: seconds to wait for the first event",
+    ),
+)
 
 _METADATA: Final = re.compile(r"metadata\[(?P<key>[^]]+)](?P<many>\[in])?")
 

@@ -14,12 +14,16 @@ from ranvier_apiserver.errors import Forbidden, RanvierError
 from ranvier_apiserver.identities import Broker
 from ranvier_apiserver.routes import queries
 from ranvier_apiserver.routes.context import Context
+from ranvier_apiserver.routes.described import Operation, described
 from ranvier_apiserver.routes.presence import until_gone
 
 END: Final = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
+@described(Operation(parameters=(queries.AFTER, *queries.FILTER), media_type="text/event-stream"))
 class Subscribe:
+    """Follow an axon: its events as server-sent events, from any sequence on, without an end"""
+
     def __init__(self, context: Context) -> None:
         self._context = context
 
