@@ -32,6 +32,9 @@ RESERVED_NAMESPACES: Final = frozenset(
 )
 """First words of kinds that only the runtime emits (seed 003)."""
 
+NOTIFICATION: Final = "notification"
+"""Event type of a message to the people who watch an axon; workers do not receive it."""
+
 RESPONSE_CHARACTERS_MAX: Final = 4 * 1024 * 1024
 """Text of one turn that its terminal repeats; what lies beyond is in its `turn.event`s."""
 
@@ -236,7 +239,8 @@ def _is_custom(event: AxonEvent) -> bool:
         return False
     if event.origin is Origin.EXTERNAL:
         return True
-    return protocol_of(event.event_type) is None and event.event_type != USER_MESSAGE
+    is_message = event.event_type in (USER_MESSAGE, NOTIFICATION)
+    return protocol_of(event.event_type) is None and not is_message
 
 
 def _raw(event: AxonEvent) -> dict[str, Any]:
