@@ -11,9 +11,11 @@ import uvloop
 from ranvier_apiserver import auth, logs, serving, settings
 from ranvier_apiserver.app import create_app
 from ranvier_apiserver.auth import Authenticator
+from ranvier_apiserver.axon_sql.engine import AxonSql
 from ranvier_apiserver.clock import wall_clock_ms
 from ranvier_apiserver.errors import RanvierError
 from ranvier_apiserver.identities import CachedIdentities, Identities, StaticIdentities
+from ranvier_apiserver.journal.opening import FILE_NAME
 from ranvier_apiserver.journal.sqlite_store import SqliteStore
 from ranvier_apiserver.journal.store import Store
 from ranvier_apiserver.metrics import Metrics
@@ -50,6 +52,7 @@ async def run(chosen: Settings) -> None:
     keys = auth.read_keys(chosen.api_keys_file) if chosen.api_keys_file else {}
     identities, poker = outside(chosen)
     store = await SqliteStore.open(chosen.data, wall_clock_ms)
+    sql = AxonSql(chosen.data / "sql", chosen.data / FILE_NAME, store.axon, wall_clock_ms)
     try:
         metrics = Metrics(wall_clock_ms)
         waker = Waker(store, poker, chosen.poke_delay_seconds, metrics.poked)
@@ -59,16 +62,20 @@ async def run(chosen: Settings) -> None:
         # Pokes before streams: a wake is the longest way.
         store.listen(waker.committed)
         store.listen(tails.committed)
-        context = Context(store, tails, waker, Authenticator(keys, identities))
+        store.listen(sql.committed)
+        context = Context(store, tails, waker, Authenticator(keys, identities), sql)
         app = Measured(create_app(context), metrics)
         async with asyncio.TaskGroup() as group:
             waking = group.create_task(waker.run())
+            keeping = group.create_task(sql.run())
             tidying = group.create_task(tidy(store))
             async with serving.aside(metrics_app(metrics), chosen.host, chosen.metrics_port):
                 await serving.serve(app, chosen.host, chosen.port, tails.close)
             waking.cancel()
+            keeping.cancel()
             tidying.cancel()
     finally:
+        await sql.close()
         await store.close()
 
 

@@ -79,6 +79,14 @@ class TooBusy(RanvierError):
     """A bounded queue is full; nothing was taken. The same request may be sent again."""
 
 
+class SqlRefused(RanvierError):
+    """A user's SQL is wrong or does what it may not; nothing was changed."""
+
+
+class SqlStopped(RanvierError):
+    """A user's SQL took more time or memory than it may; nothing was changed."""
+
+
 class JournalDamaged(RanvierError):
     """Bytes on disk are not what was written (J7). Nothing is answered from them."""
 

@@ -45,6 +45,8 @@ PROBLEMS: Final[Mapping[type[RanvierError], Problem]] = {
     errors.Fenced: Problem(409, FENCED, NEVER_AGAIN),
     errors.RuleBroken: Problem(422, "rule_broken"),
     errors.TooBusy: Problem(429, "too_busy", SOON_AGAIN),
+    errors.SqlRefused: Problem(400, "sql_error"),
+    errors.SqlStopped: Problem(400, "sql_stopped"),
     errors.JournalDamaged: Problem(500, "journal_damaged", NEVER_AGAIN),
     errors.JournalFailed: Problem(503, "journal_failed", SOON_AGAIN),
 }

@@ -5,13 +5,13 @@ damage which SQLite can not see (a flipped bit inside a payload) is reported, no
 """
 
 import json
-import zlib
 from typing import Any, Final
 
 from ranvier.events import AxonEvent, Origin
 from ranvier.internal import DeletionPolicy
 
 from ranvier_apiserver.errors import JournalDamaged
+from ranvier_apiserver.journal.checksum import event_checksum
 from ranvier_apiserver.state import Axon, AxonClaim, Devbox, Mount, Turn
 
 Row = tuple[Any, ...]
@@ -47,13 +47,13 @@ def event_row(number: int, event: AxonEvent, total_bytes: int) -> Row:
         payload,
         total_bytes,
     )
-    return (*fields, _checksum(fields))
+    return (*fields, event_checksum(fields))
 
 
 def event_from(axon_id: str, row: Row) -> AxonEvent:
     """Raises JournalDamaged when the row is not what was written."""
     *fields, checksum = row
-    if _checksum(tuple(fields)) != checksum:
+    if event_checksum(tuple(fields)) != checksum:
         raise JournalDamaged(
             f"Event {row[1]} of axon {axon_id!r} was changed on disk. The axon is refused; "
             "restore the journal from a backup."
@@ -62,12 +62,6 @@ def event_from(axon_id: str, row: Row) -> AxonEvent:
     return AxonEvent(
         axon_id, sequence, timestamp_ms, ORIGINS[origin], source, event_type, payload.decode()
     )
-
-
-def _checksum(fields: Row) -> int:
-    *scalars, source, event_type, payload, total_bytes = fields
-    head = f"{scalars}\0{source}\0{event_type}\0{total_bytes}\0".encode()
-    return zlib.crc32(payload, zlib.crc32(head))
 
 
 def axon_row(axon: Axon) -> Row:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from ranvier_apiserver import auth, bodies
 from ranvier_apiserver.auth import ApiKey, Authenticator, Principal
+from ranvier_apiserver.axon_sql.engine import SqlEngine
 from ranvier_apiserver.errors import BadInput
 from ranvier_apiserver.journal.store import Store
 from ranvier_apiserver.tail import Tails
@@ -26,6 +27,7 @@ class Context:
     tails: Tails
     waker: Waker
     authenticator: Authenticator
+    sql: SqlEngine
 
 
 def context_of(request: Request) -> Context:

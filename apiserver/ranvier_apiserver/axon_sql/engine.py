@@ -1,0 +1,184 @@
+"""The seam between routes and users' SQL, and what stands behind it: files and workers.
+
+A database is a file of its own beside the journal, made by the first statement that writes and
+removed with its axon.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from ranvier_apiserver import errors
+from ranvier_apiserver.axon_sql import wire
+from ranvier_apiserver.axon_sql.files import files_of, path_of
+from ranvier_apiserver.axon_sql.limits import IDLE_SECONDS_MAX, Limits
+from ranvier_apiserver.axon_sql.pool import Pool
+from ranvier_apiserver.axon_sql.wire import Job, Outcome, Reply, Statement
+from ranvier_apiserver.clock import Clock
+from ranvier_apiserver.errors import RanvierError
+from ranvier_apiserver.journal.store import Committed
+from ranvier_apiserver.state import Axon
+
+AXON_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+"""Such ids, and no others, become names of files."""
+
+SWEEP_PAUSE_SECONDS: Final = 0.005
+"""Between two looks of the sweep at start: it is in no hurry, others are."""
+
+log = logging.getLogger(__name__)
+
+
+class SqlEngine(Protocol):
+    """Answers are JSON texts as the published clients expect them, made where the SQL ran."""
+
+    async def query(
+        self, axon_id: str, statement: Statement, may_write: bool, once: bytes | None
+    ) -> bytes:
+        """One statement; `once` makes a retry of one that wrote get the first answer."""
+        ...
+
+    async def batch(
+        self, axon_id: str, statements: Sequence[Statement], may_write: bool, once: bytes | None
+    ) -> bytes:
+        """All statements in one transaction, or none: the answer tells which one failed."""
+        ...
+
+
+class AxonSql:
+    """Implements `SqlEngine` on SQLite files in `folder`, beside a SQLite journal."""
+
+    def __init__(
+        self,
+        folder: Path,
+        journal: Path,
+        find_axon: Callable[[str], Awaitable[Axon]],
+        clock: Clock,
+        limits: Limits | None = None,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._find_axon = find_axon
+        self._clock = clock
+        self._limits = limits or Limits()
+        self._pool = Pool(folder, journal, self._limits)
+        self._deleted: asyncio.Queue[str] = asyncio.Queue()
+
+    async def query(
+        self, axon_id: str, statement: Statement, may_write: bool, once: bytes | None
+    ) -> bytes:
+        return await self._run(axon_id, False, [statement], may_write, once)
+
+    async def batch(
+        self, axon_id: str, statements: Sequence[Statement], may_write: bool, once: bytes | None
+    ) -> bytes:
+        return await self._run(axon_id, True, statements, may_write, once)
+
+    def committed(self, committed: Committed) -> None:
+        """A listener of the journal: databases go with their axons."""
+        for axon_id in committed.deleted_axons:
+            self._deleted.put_nowait(axon_id)
+
+    async def run(self) -> None:
+        """Removes what deleted axons left, and ends idle workers, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._end_idle())
+            await self._sweep()
+            while True:
+                await self._remove(await self._deleted.get())
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    async def _run(
+        self,
+        axon_id: str,
+        is_batch: bool,
+        statements: Sequence[Statement],
+        may_write: bool,
+        once: bytes | None,
+    ) -> bytes:
+        async with self._pool.turn(axon_id):
+            # Asked within the turn: a deletion waits for it, so no file outlives its axon.
+            axon = await self._live(axon_id)
+            job = Job(
+                axon_id,
+                axon.number,
+                is_batch,
+                statements,
+                may_write,
+                None if once is None else once.hex(),
+                self._clock(),
+            )
+            reply = await self._pool.ask(wire.job_frame(job))
+        if reply.outcome is not Outcome.DONE:
+            raise self._error(axon_id, reply)
+        return reply.body
+
+    async def _live(self, axon_id: str) -> Axon:
+        axon = await self._find_axon(axon_id)
+        if axon.deleted_at_ms is not None:
+            raise errors.AxonDeleted(axon_id)
+        if not AXON_ID.fullmatch(axon_id):
+            raise errors.BadInput(f"Axon {axon_id!r} can not have a database: its id is too odd.")
+        return axon
+
+    def _error(self, axon_id: str, reply: Reply) -> RanvierError:
+        if reply.outcome is Outcome.STOPPED:
+            return errors.SqlStopped(
+                f"The request took {reply.text} and was stopped; nothing was changed. Read less, "
+                "add an index, or send it in parts."
+            )
+        if reply.outcome is Outcome.FILE_DAMAGED:
+            return errors.JournalDamaged(
+                f"The SQL database of axon {axon_id!r} is damaged: {reply.text}. Restore "
+                f"{path_of(self._folder, axon_id).name} from a backup."
+            )
+        if reply.outcome is Outcome.NOT_WRITTEN:
+            return errors.JournalFailed(
+                f"The SQL database of axon {axon_id!r} can not be read or written now: "
+                f"{reply.text}. Nothing was changed."
+            )
+        if reply.outcome is Outcome.AXON_DELETED:
+            return errors.AxonDeleted(axon_id)
+        if reply.outcome is Outcome.BROKEN:
+            log.error("a SQL worker failed", extra={"axon_id": axon_id, "reason": reply.text})
+            return RanvierError("The SQL worker failed; the log says how.")
+        return _ERRORS[reply.outcome](reply.text)
+
+    async def _end_idle(self) -> None:
+        while True:
+            await asyncio.sleep(IDLE_SECONDS_MAX)
+            self._pool.end_idle()
+
+    async def _sweep(self) -> None:
+        """A crash between an axon's deletion and its file's leaves the file: find such ones."""
+        for axon_id in await asyncio.to_thread(files_of, self._folder):
+            try:
+                if (await self._find_axon(axon_id)).deleted_at_ms is not None:
+                    await self._remove(axon_id)
+            except errors.AxonNotFound:
+                log.warning("a SQL database belongs to no axon", extra={"axon_id": axon_id})
+            except RanvierError as error:
+                log.warning("sweep of SQL databases stopped: %s", error)
+                return
+            await asyncio.sleep(SWEEP_PAUSE_SECONDS)
+
+    async def _remove(self, axon_id: str) -> None:
+        if not AXON_ID.fullmatch(axon_id):
+            return
+        async with self._pool.quiet(axon_id):
+            path = path_of(self._folder, axon_id)
+            # The file last: a crash in between leaves what the next sweep finds.
+            for name in (f"{path.name}-wal", f"{path.name}-shm", path.name):
+                path.with_name(name).unlink(missing_ok=True)
+
+
+_ERRORS: Final[Mapping[Outcome, Callable[[str], RanvierError]]] = {
+    Outcome.SQL_ERROR: errors.SqlRefused,
+    Outcome.FORBIDDEN: errors.Forbidden,
+    Outcome.BUSY: errors.TooBusy,
+    Outcome.JOURNAL_DAMAGED: errors.JournalDamaged,
+}
