@@ -60,6 +60,7 @@ class StartAgent:
     """Start the agent's process; answered by `AgentStarted` and at last `AgentExited`."""
 
     run: int
+    argv: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

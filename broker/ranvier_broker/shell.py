@@ -122,15 +122,15 @@ class MountShell:
     ) -> None:
         codec, refusal = codec_for(mount.protocol, mount.working_directory)
         place = Mount(settings.devbox_uid, mount.index, settings.generation)
-        self._machine = TurnMachine(place, codec, refusal=refusal)
+        argv = (mount.agent_binary, *mount.launch_args)
+        self._machine = TurnMachine(place, codec, argv=argv, refusal=refusal)
         self._mount = mount
         self._bridge = bridge
         self._journal = journal
         self._clock = clock
         self._group = group
         self._stop = stop
-        argv = (mount.agent_binary, *mount.launch_args)
-        self._command = ChildCommand(argv, mount.working_directory, {"HOME": settings.home})
+        self._environment = {"HOME": settings.home}
         self._child: Child | None = None
         self._subscription: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -180,8 +180,9 @@ class MountShell:
                 if self._subscription is not None:
                     self._subscription.cancel()
                 self._subscription = self._group.create_task(self._subscribe(command))
-            case commands.StartAgent(run):
-                self._child = self._bridge.spawn(self._command, AgentListener(self, run))
+            case commands.StartAgent(run, argv):
+                child = ChildCommand(argv, self._mount.working_directory, self._environment)
+                self._child = self._bridge.spawn(child, AgentListener(self, run))
             case commands.Log(level, message):
                 log.log(_LEVELS[level], "mount %d: %s", self._mount.index, message)
             case commands.Stop(reason):

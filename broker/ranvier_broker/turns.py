@@ -6,7 +6,7 @@ The agent's protocol is the codec's affair, here it is routes and facts; what th
 them goes to the outbox, and out of it in batches.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, assert_never
 
 from ranvier.events import AxonEvent, NewEvent, Origin, devbox_id
@@ -33,18 +33,23 @@ _SIGNALS: Final = {Step.TERM: Signal.TERM, Step.KILL: Signal.KILL}
 
 
 class TurnMachine:
-    """One mount from start to fence. `refusal`: why there can be no agent, if there can be none."""
+    """One mount from start to fence; `argv` starts its agent.
+
+    `refusal`: why there can be no agent, if there can be none.
+    """
 
     def __init__(
         self,
         mount: Mount,
         codec: Codec,
         *,
+        argv: Sequence[str] = (),
         refusal: str | None = None,
         patience: Patience | None = None,
     ) -> None:
         self._mount = mount
         self._codec = codec
+        self._argv = argv
         self._refusal = refusal
         self._life = AgentLife()
         self._intake: Intake | None = None
@@ -111,11 +116,11 @@ class TurnMachine:
     def _begun(self, started_ms: int, now_ms: int) -> None:
         self._started_ms = started_ms
         self._do(commands.Attach())
-        if self._refusal is None:
+        if self._refusal is not None:
+            self._life.refuse(self._refusal)
+        elif not self._codec.needs_memory_to_start:
             # The process starts while we attach; nothing is said to it before we are.
             self._life.plan(now_ms)
-        else:
-            self._life.refuse(self._refusal)
 
     def _attached(self, event: events.Attached, now_ms: int) -> None:
         self._attached_ms = now_ms
@@ -125,6 +130,8 @@ class TurnMachine:
         self._subscribe(event.cursor)
         if self._refusal is not None:
             self._put(notices.broker_error(self._refusal))
+        elif self._codec.needs_memory_to_start:
+            self._life.plan(now_ms)
 
     def _arrived(self, subscription: int, event: AxonEvent, now_ms: int) -> None:
         if self._intake is None or subscription != self._subscription or not event.is_inbound:
@@ -199,7 +206,7 @@ class TurnMachine:
     def _advance(self, now_ms: int) -> None:
         if self._life.start_due(now_ms):
             self._stderr, self._is_held = LogLines(), False
-            self._do(commands.StartAgent(self._life.run))
+            self._do(commands.StartAgent(self._life.run, tuple(self._codec.command(self._argv))))
         if self._intake is None:
             return
         if self._life.phase is Phase.RUNNING:
@@ -255,6 +262,7 @@ class TurnMachine:
             return False  # `turn.started` is on its way to the journal: a moment
         intake.take_control()
         if means is CancelMeans.AN_EARLIER_TURN:
+            self._perform(self._codec.late_cancel(event), now_ms)
             return True
         if means is CancelMeans.THIS_TURN and self._codec.cancels_turn(event):
             self._turn.cancelled(now_ms)

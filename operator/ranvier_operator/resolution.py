@@ -29,7 +29,7 @@ from ranvier.resources import (
 
 CANONICAL: Final = {AgentProtocol.CODEX_JSON: AgentProtocol.CODEX_APP_SERVER}
 """Aliases and the word that the broker knows."""
-SPOKEN: Final = (AgentProtocol.ACP,)
+SPOKEN: Final = (AgentProtocol.ACP, AgentProtocol.CLAUDE_JSON)
 """Protocols that this version's broker speaks."""
 AGENTS: Final = {
     AgentProtocol.CLAUDE_JSON: "claude",

@@ -1,14 +1,18 @@
 """However the bytes of an agent are split, the codec hears the same (codebases.md, section 8)."""
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ranvier.events import AxonEvent, Origin
-from ranvier_broker.codecs import jsonrpc
+from ranvier_broker.codecs import CODECS, jsonrpc
 from ranvier_broker.codecs.acp import AcpCodec
-from ranvier_broker.codecs.base import Fact, Said
+from ranvier_broker.codecs.base import Codec, Fact, Said
+from ranvier_broker.codecs.claude import ClaudeCodec
 from ranvier_broker.codecs.jsonl import LineSplitter, LineTooLong
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -36,7 +40,53 @@ MESSAGES = (
     | st.fixed_dictionaries({"jsonrpc": st.just("2.0"), "id": st.integers(0, 4), "result": JSON})
     | st.fixed_dictionaries({"jsonrpc": st.just("2.0"), "id": st.integers(0, 4), "error": JSON})
 )
-LINES = MESSAGES.map(lambda m: json.dumps(m).encode()) | st.binary(max_size=40)
+CLAUDE_MESSAGES = st.fixed_dictionaries(
+    {"type": st.sampled_from(["system", "stream_event", "assistant", "user", "result", "x"])},
+    optional={"message": JSON, "event": JSON, "is_error": st.booleans(), "session_id": JSON},
+) | st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["control_request", "control_response", "control_cancel_request"]),
+        "request_id": st.sampled_from(["r1", "ranvier-1"]) | JSON,
+    },
+    optional={"request": JSON, "response": JSON},
+)
+
+
+def lines_of(messages: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[list[bytes]]:
+    """Messages and, among them, bytes of all kinds."""
+    line = messages.map(lambda m: json.dumps(m).encode()) | st.binary(max_size=40)
+    return st.lists(line, max_size=6)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A codec, what its agent says, and how a client makes it expect that."""
+
+    make: Callable[[], Codec]
+    lines: st.SearchStrategy[list[bytes]]
+    request: str
+
+    def heard(self, parts: list[bytes]) -> list[Fact]:
+        """What it makes of the agent's bytes, with a request and a turn open."""
+        codec = self.make()
+        codec.begin(0)
+        event = AxonEvent("a", 1, 0, Origin.USER, "x", "initialize", self.request)
+        codec.control(event, 0)
+        codec.prompt("t", AxonEvent("a", 2, 0, Origin.USER, "x", "user.message", "hi"), 0)
+        facts = [fact for part in parts for fact in codec.receive(part, 0)]
+        return [*facts, *codec.end("gone")]
+
+
+CLAUDE_REQUEST = {"type": "control_request", "request_id": "r1", "request": {}}
+LISTENERS = {
+    "acp": Listener(lambda: AcpCodec("/", line_bytes_max=400), lines_of(MESSAGES), "{}"),
+    "claude_json": Listener(
+        lambda: ClaudeCodec("/", line_bytes_max=400),
+        lines_of(CLAUDE_MESSAGES),
+        json.dumps(CLAUDE_REQUEST),
+    ),
+}
+"""One for each protocol; a new one is added here."""
 
 
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
@@ -45,20 +95,19 @@ def split(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in zip([0, *places], ends, strict=True)]
 
 
-def heard(parts: list[bytes]) -> list[Fact]:
-    codec = AcpCodec("/", line_bytes_max=400)
-    codec.begin(0)
-    event = AxonEvent("a", 1, 0, Origin.USER, "x", "initialize", "{}")
-    codec.control(event, 0)
-    codec.prompt("t", AxonEvent("a", 2, 0, Origin.USER, "x", "user.message", "hi"), 0)
-    facts = [fact for part in parts for fact in codec.receive(part, 0)]
-    return [*facts, *codec.end("gone")]
+def test_there_is_a_listener_for_every_protocol() -> None:
+    assert LISTENERS.keys() == CODECS.keys()
 
 
-@given(st.lists(LINES, max_size=6), st.lists(st.integers(0, 1000), max_size=12))
-def test_any_split_of_the_bytes_tells_the_same_facts(lines: list[bytes], cuts: list[int]) -> None:
-    data = b"\n".join(lines)
-    assert heard(split(data, cuts)) == heard([data])
+@pytest.mark.parametrize("protocol", LISTENERS)
+@settings(deadline=None)
+@given(data=st.data(), cuts=st.lists(st.integers(0, 1000), max_size=12))
+def test_any_split_of_the_bytes_tells_the_same_facts(
+    protocol: str, data: st.DataObject, cuts: list[int]
+) -> None:
+    listener = LISTENERS[protocol]
+    said = b"\n".join(data.draw(listener.lines))
+    assert listener.heard(split(said, cuts)) == listener.heard([said])
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=20), st.integers(1, 30))
@@ -86,6 +135,10 @@ def test_what_an_agent_says_is_published_as_the_text_that_it_was(
     codec.begin(0)
     expected = "{}" if value is None else text
     assert codec.receive(line, 0) == [Said("_m", expected)]
+    claude = ClaudeCodec("/")
+    claude.begin(0)
+    line = f'{{"params":{text} , "type" :"_m"}} \r'.encode()
+    assert claude.receive(line + b"\n", 0) == [Said("_m", line.decode())]
 
 
 @given(JSON, st.sampled_from([None, 2]))

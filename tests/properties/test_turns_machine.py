@@ -161,7 +161,7 @@ class MountInTheWorld(RuleBasedStateMachine):
                     self.to_write = command
                 case commands.Subscribe(subscription, after):
                     self.subscription, self.read_after = subscription, after
-                case commands.StartAgent(run):
+                case commands.StartAgent(run, _):
                     assert self.agent is None
                     self.starting = run
                 case commands.WriteAgent(_, data):

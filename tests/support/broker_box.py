@@ -254,6 +254,10 @@ class Box:
                 return event
         return None
 
+    def at(self, sequence: int) -> Event | None:
+        """The event of this sequence, once it was seen."""
+        return self.events[sequence - 1] if len(self.events) >= sequence else None
+
     async def seen(self, event_type: str, after: int = 0, **members: Any) -> Event:
         """Wait for such an event of the broker or the agent."""
         what = f"no {event_type} {members or ''} after {after}"
@@ -306,6 +310,16 @@ class Box:
             f"{e['sequence']:4} {e['origin']:14} {e['event_type']:26} {e['payload'][:110]}"
             for e in self.events
         )
+
+    async def fall_asleep(self) -> None:
+        """Suspended by force; the pod is gone with all its processes, the home stays."""
+        request = {"generation": self.generation, "idle_seconds": 0, "force": True}
+        answer = await self.as_operator("POST", f"devboxes/{self.uid}/sleep", request)
+        assert answer["granted"], answer
+        self.generation = answer["generation"]
+        self.stop_broker()
+        self.stop_launcher()
+        assert self.agents() == []
 
     # --- what an ACP client does
 

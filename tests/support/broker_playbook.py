@@ -46,25 +46,25 @@ def update(session: str, kind: str = "agent_message_chunk", /, **more: Any) -> b
 class Talk:
     """A conversation with a codec. Time stands still unless it is moved."""
 
-    codec: AcpCodec = field(default_factory=lambda: AcpCodec("/home/user"))
+    codec: Codec = field(default_factory=lambda: AcpCodec("/home/user"))
     now_ms: int = 1_000
     sequence: int = 0
 
     def begin(self, saved: dict[str, Any] | None = None) -> list[facts.Fact]:
         self.codec.recall(saved or {})
-        return self.codec.begin(self.now_ms)
+        return list(self.codec.begin(self.now_ms))
 
     def agent(self, data: bytes) -> list[facts.Fact]:
-        return self.codec.receive(data, self.now_ms)
+        return list(self.codec.receive(data, self.now_ms))
 
     def client(self, event_type: str, value: Any = "") -> list[facts.Fact]:
         """A control message of a client."""
         self.sequence += 1
-        return self.codec.control(axon_event(self.sequence, event_type, value), self.now_ms)
+        return list(self.codec.control(axon_event(self.sequence, event_type, value), self.now_ms))
 
     def prompt(self, event: AxonEvent | None = None, session: str = "s1") -> list[facts.Fact]:
         event = event or axon_event(50, "session/prompt", prompt_of(session))
-        return self.codec.prompt("trn", event, self.now_ms)
+        return list(self.codec.prompt("trn", event, self.now_ms))
 
     def greeted(self, capabilities: dict[str, Any] = OFFERS_RESUME) -> None:
         """As after a client's initialize and session/new."""

@@ -1,40 +1,27 @@
-"""A tiny ACP agent that does what the prompt says; for tests, without a model.
+"""A tiny ACP agent that does what the prompt says (`scripted_play`); for tests, without a model.
 
-The script is in the prompt: `[[say Hello.]] [[ask Run it?]] [[exit 3]]` are played in order (see
-VERBS). Sessions are kept under $HOME/.scripted, so that a new process can resume or load them.
-Flags take capabilities away (`--no-resume`, `--no-load`), as real agents differ. Standard library
-only.
+Sessions are kept under $HOME/.scripted, so that a new process can resume or load them. Flags take
+capabilities away (`--no-resume`, `--no-load`), as real agents differ. Standard library only.
 """
 
 import json
 import os
 import queue
-import re
 import sys
 import threading
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-DIRECTIVE = re.compile(r"\[\[(\w+) ?(.*?)\]\]", re.DOTALL)
+from scripted_play import play, store, write_line
+
 FLAGS = set(sys.argv[1:])
 
-_write_lock = threading.Lock()
 _answers: dict[str, "queue.Queue[Any]"] = {}
 _cancelled: dict[str, threading.Event] = {}
 
 
 def write(message: dict[str, Any]) -> None:
-    with _write_lock:
-        sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
-        sys.stdout.flush()
-
-
-def store(session_id: str) -> Path:
-    folder = Path(os.environ["HOME"]) / ".scripted"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{session_id}.json"
+    write_line(json.dumps({"jsonrpc": "2.0", **message}))
 
 
 class Session:
@@ -67,106 +54,14 @@ class Session:
         ]
         params = {"sessionId": self.id, "toolCall": call, "options": options}
         write({"id": request_id, "method": "session/request_permission", "params": params})
-        return _answers[request_id].get()
+        answer = _answers[request_id].get()
+        is_withdrawn = answer.get("outcome", {}).get("outcome") == "cancelled"
+        return None if is_withdrawn else answer
 
-
-Cancelled = threading.Event
-
-
-def say(session: Session, rest: str, _: Cancelled) -> str | None:
-    session.say(rest)
-    return None
-
-
-def slow(session: Session, rest: str, cancelled: Cancelled) -> str | None:
-    """[[slow MS N]]: N words, a pause after each."""
-    pause_ms, count = map(int, rest.split())
-    for number in range(count):
-        session.say(f"tick{number} ")
-        if cancelled.wait(pause_ms / 1000):
-            return "cancelled"
-    return None
-
-
-def ask(session: Session, rest: str, _: Cancelled) -> str | None:
-    answer = session.ask(rest)
-    session.say(f"answer={json.dumps(answer)}")
-    return "cancelled" if answer.get("outcome", {}).get("outcome") == "cancelled" else None
-
-
-def tool(session: Session, rest: str, _: Cancelled) -> str | None:
-    call = f"call-{len(session.prompts)}"
-    session.update("tool_call", toolCallId=call, title=rest, status="pending")
-    session.update("tool_call_update", toolCallId=call, status="completed")
-    return None
-
-
-def history(session: Session, _: str, __: Cancelled) -> str | None:
-    session.say(f"HISTORY {len(session.prompts)} {session.prompts[0]}")
-    return None
-
-
-def big(session: Session, rest: str, _: Cancelled) -> str | None:
-    session.say("x" * int(rest))
-    return None
-
-
-def hang(_: Session, rest: str, cancelled: Cancelled) -> str | None:
-    """[[hang REASON]]: says nothing until cancelled, then ends with the reason."""
-    return (rest or "cancelled") if cancelled.wait(3600) else None
-
-
-def deaf(_: Session, __: str, ___: Cancelled) -> str | None:
-    time.sleep(3600)
-    return None
-
-
-def garbage(_: Session, __: str, ___: Cancelled) -> str | None:
-    with _write_lock:
-        sys.stdout.write("this is no JSON\n")
-        sys.stdout.flush()
-    return None
-
-
-def stderr(_: Session, rest: str, __: Cancelled) -> str | None:
-    print(rest, file=sys.stderr, flush=True)
-    return None
-
-
-def leave(_: Session, rest: str, __: Cancelled) -> str | None:
-    os._exit(int(rest))
-
-
-def fail(_: Session, rest: str, __: Cancelled) -> str | None:
-    raise ValueError(rest)
-
-
-VERBS: dict[str, Callable[[Session, str, Cancelled], str | None]] = {
-    "say": say,
-    "slow": slow,
-    "ask": ask,
-    "tool": tool,
-    "history": history,
-    "big": big,
-    "hang": hang,
-    "deaf": deaf,
-    "garbage": garbage,
-    "stderr": stderr,
-    "exit": leave,
-    "fail": fail,
-}
-
-
-def play(session: Session, text: str) -> str:
-    """Play the prompt's directives; return the stop reason."""
-    cancelled = _cancelled.setdefault(session.id, threading.Event())
-    cancelled.clear()
-    for verb, rest in DIRECTIVE.findall(text):
-        if cancelled.is_set():
-            return "cancelled"
-        if stop_reason := VERBS[verb](session, rest, cancelled):
-            return stop_reason
-    return "end_turn"
+    def tool(self, title: str) -> None:
+        call = f"call-{len(self.prompts)}"
+        self.update("tool_call", toolCallId=call, title=title, status="pending")
+        self.update("tool_call_update", toolCallId=call, status="completed")
 
 
 def prompt(params: dict[str, Any]) -> dict[str, Any]:
@@ -177,7 +72,8 @@ def prompt(params: dict[str, Any]) -> dict[str, Any]:
     session.prompts.append(text)
     session.save()
     usage = {"inputTokens": len(text), "outputTokens": 1, "totalTokens": len(text) + 1}
-    return {"stopReason": play(session, text), "usage": usage}
+    cancelled = _cancelled.setdefault(session.id, threading.Event())
+    return {"stopReason": play(session, text, cancelled), "usage": usage}
 
 
 def initialize(params: dict[str, Any]) -> dict[str, Any]:

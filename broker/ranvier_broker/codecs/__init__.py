@@ -5,9 +5,13 @@ from typing import Final
 
 from ranvier_broker.codecs.acp import AcpCodec
 from ranvier_broker.codecs.base import Codec
+from ranvier_broker.codecs.claude import ClaudeCodec
 from ranvier_broker.codecs.unsupported import UnsupportedCodec
 
-CODECS: Final[dict[str, Callable[[str], Codec]]] = {"acp": AcpCodec}
+CODECS: Final[dict[str, Callable[[str], Codec]]] = {
+    "acp": AcpCodec,
+    "claude_json": ClaudeCodec,
+}
 """A new codec is added here; each is made with the agent's working directory."""
 
 

@@ -6,12 +6,13 @@ sessions) stands in `acp_conversation`. Nothing here knows an agent by its name,
 capabilities that it offers.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from ranvier.events import AxonEvent
 
-from ranvier_broker.codecs import acp_generic, jsonrpc
-from ranvier_broker.codecs.acp_calls import ANSWER_MS_MAX, Passing
+from ranvier_broker.codecs import acp_generic, generic, jsonrpc
+from ranvier_broker.codecs.acp_calls import Passing
 from ranvier_broker.codecs.acp_conversation import PROMPT, Turn
 from ranvier_broker.codecs.acp_hearing import CANCELLED, AcpHearing
 from ranvier_broker.codecs.acp_questions import PERMISSION, session_of
@@ -25,6 +26,7 @@ from ranvier_broker.codecs.base import (
     TurnEnded,
 )
 from ranvier_broker.codecs.jsonl import LINE_BYTES_MAX
+from ranvier_broker.codecs.waiting import ANSWER_MS_MAX
 
 CANCEL: Final = "session/cancel"
 _BAD_ANSWER: Final = '{"code":-32603,"message":"the client\'s answer was not JSON"}'
@@ -33,6 +35,8 @@ _BAD_ANSWER: Final = '{"code":-32603,"message":"the client\'s answer was not JSO
 class AcpCodec(AcpHearing):
     """The `Codec` for `protocol: acp`."""
 
+    needs_memory_to_start = False
+
     def __init__(
         self, cwd: str, answer_ms_max: int = ANSWER_MS_MAX, line_bytes_max: int = LINE_BYTES_MAX
     ) -> None:
@@ -40,14 +44,17 @@ class AcpCodec(AcpHearing):
 
     @property
     def wake_at_ms(self) -> int | None:
-        return self._calls.wake_at_ms
+        return self._calls.waiting.wake_at_ms
 
     @property
     def has_question(self) -> bool:
         return bool(self._questions)
 
+    def command(self, argv: Sequence[str]) -> Sequence[str]:
+        return argv
+
     def route(self, event: AxonEvent) -> Route:
-        if acp_generic.is_generic(event) or event.event_type == PROMPT:
+        if generic.is_generic(event) or event.event_type == PROMPT:
             return Route.TURN
         if event.event_type == CANCEL:
             return Route.CANCEL
@@ -57,9 +64,9 @@ class AcpCodec(AcpHearing):
         return self._questions.shown(event.event_type)
 
     def prompt(self, turn_id: str, event: AxonEvent, now_ms: int) -> list[Fact]:
-        if acp_generic.is_generic(event):
+        if generic.is_generic(event):
             view = acp_generic.GenericView(turn_id)
-            self._turn = Turn(turn_id, view, acp_generic.prompt_blocks(event))
+            self._turn = Turn(turn_id, view, generic.prompt_blocks(event))
             self._speak_generic(now_ms)
             return self._told()
         self._turn = Turn(turn_id)
@@ -101,6 +108,9 @@ class AcpCodec(AcpHearing):
         params = _payload(event)
         named = session_of(params.value) if params is not None else None
         return self._turn is not None and named in (None, self._turn.session_id)
+
+    def late_cancel(self, event: AxonEvent) -> list[Fact]:
+        return []  # a notification: nobody waits for its answer
 
     def cancel(self, event: AxonEvent | None, now_ms: int) -> list[Fact]:
         params = (_payload(event) if event is not None else None) or jsonrpc.EMPTY

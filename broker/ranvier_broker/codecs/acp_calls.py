@@ -4,12 +4,9 @@ A call carries what it was made for, so that its answer finds the right reader.
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 from ranvier_broker.codecs import jsonrpc
-
-ANSWER_MS_MAX: Final = 120_000
-"""How long the agent may take to answer anything but a prompt; the published SDK waits as long."""
+from ranvier_broker.codecs.waiting import ANSWER_MS_MAX, Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +60,15 @@ class Calls:
     def __init__(self, answer_ms_max: int = ANSWER_MS_MAX) -> None:
         self._answer_ms_max = answer_ms_max
         self._number = 0
-        self._open: dict[int, tuple[Purpose, int | None]] = {}
-
-    @property
-    def wake_at_ms(self) -> int | None:
-        """When the first answer is overdue."""
-        return min((due for _, due in self._open.values() if due is not None), default=None)
+        self.waiting: Waiting[int, Purpose] = Waiting()
 
     def make(self, method: str, params: str, purpose: Purpose, now_ms: int) -> bytes:
         """The bytes of a new request. A prompt may take as long as it takes."""
         self._number += 1
         due = None if isinstance(purpose, Prompting) else now_ms + self._answer_ms_max
-        self._open[self._number] = purpose, due
+        self.waiting.ask(self._number, purpose, due)
         return jsonrpc.request(self._number, method, params)
 
     def answered(self, number: int | None) -> Purpose | None:
         """What the call with this id was for, once."""
-        purpose, _ = self._open.pop(number, (None, None)) if number is not None else (None, None)
-        return purpose
-
-    def overdue(self, now_ms: int) -> list[Purpose]:
-        """Give up the calls whose time is over."""
-        late = [n for n, (_, due) in self._open.items() if due is not None and due <= now_ms]
-        return [self._open.pop(number)[0] for number in late]
-
-    def give_up(self) -> list[Purpose]:
-        """The agent is gone: give up all."""
-        calls = [purpose for purpose, _ in self._open.values()]
-        self._open.clear()
-        return calls
+        return self.waiting.answered(number) if number is not None else None

@@ -6,9 +6,7 @@ the bare text that the agent wrote. What answers the broker's own calls stays of
 
 from typing import Any, Final
 
-from ranvier.events import PAYLOAD_BYTES_MAX
-
-from ranvier_broker.codecs import jsonrpc
+from ranvier_broker.codecs import jsonrpc, speech
 from ranvier_broker.codecs.acp_calls import Passing, Prompting, Purpose
 from ranvier_broker.codecs.acp_conversation import PROMPT, AcpConversation
 from ranvier_broker.codecs.acp_questions import PERMISSION, Question, session_of
@@ -61,9 +59,9 @@ class AcpHearing(AcpConversation):
 
     def end(self, why: str) -> list[Fact]:
         if (rest := self._lines.finish()) is not None:
-            self._emit(Garbage("cut off by the agent's end", _excerpt(rest)))
+            self._emit(speech.cut_off(rest))
         self._lines = LineSplitter(self._line_bytes_max)
-        for purpose in self._calls.give_up():
+        for purpose in self._calls.waiting.give_up():
             if isinstance(purpose, Passing):
                 error = f"{why}, so {purpose.method} has no answer"
                 self._emit(RequestFailed(purpose.method, error), Settled(purpose.sequence))
@@ -71,15 +69,14 @@ class AcpHearing(AcpConversation):
         return self._told()
 
     def tick(self, now_ms: int) -> list[Fact]:
-        for purpose in self._calls.overdue(now_ms):
+        for purpose in self._calls.waiting.overdue(now_ms):
             message = f"the agent gave no answer within {self._answer_ms_max // 1000} s"
             self._failed(purpose, message, now_ms, timed_out=True)
         return self._told()
 
     def _line(self, line: bytes | LineTooLong, now_ms: int) -> None:
         if isinstance(line, LineTooLong):
-            why = f"a line of {line.size} bytes is over the limit of {self._line_bytes_max}"
-            self._emit(Complaint("line_too_long", f"{why}; it began {_excerpt(line)!r}"))
+            self._emit(speech.too_long(line, self._line_bytes_max))
             return
         match jsonrpc.read(line):
             case jsonrpc.Notification(method, params):
@@ -102,10 +99,10 @@ class AcpHearing(AcpConversation):
     ) -> None:
         match purpose:
             case None:
-                self._emit(Garbage("an answer to no request", _excerpt(line)))
+                self._emit(Garbage("an answer to no request", speech.excerpt(line)))
             case Passing(sequence, method, params):
                 self._client_call_succeeded(method, params.value, result.value)
-                if _fits(result.text):
+                if speech.fits(result.text):
                     self._emit(Said(method, result.text), Settled(sequence))
                 else:
                     error = f"the answer to {method} is larger than an axon event may be"
@@ -166,7 +163,7 @@ class AcpHearing(AcpConversation):
             self._emit(*self._turn.view.update(update))
 
     def _asked(self, request: jsonrpc.Request) -> None:
-        if not _fits(request.params.text):
+        if not speech.fits(request.params.text):
             self._emit(ToAgent(jsonrpc.failure(request.id, _TOO_LARGE)))
             self._say(request.method, request.params)
             return
@@ -179,11 +176,7 @@ class AcpHearing(AcpConversation):
         self._emit(*self._questions.ask(request))
 
     def _say(self, event_type: str, payload: jsonrpc.Raw) -> None:
-        if _fits(payload.text):
-            self._emit(Said(event_type, payload.text))
-        else:
-            what = f"{event_type} with {len(payload.text)} characters"
-            self._emit(Complaint("payload_too_large", f"{what} is larger than an event may be"))
+        self._emit(speech.said(event_type, payload.text))
 
     def _close(
         self, closed: list[Question], shown: list[Asked], *, answer: str = "", error: str = ""
@@ -205,14 +198,3 @@ class AcpHearing(AcpConversation):
             self._emit(*shown)
         self._turn = None
         self._emit(end)
-
-
-def _fits(payload: str) -> bool:
-    if len(payload) * 4 <= PAYLOAD_BYTES_MAX:
-        return True
-    return len(payload.encode()) <= PAYLOAD_BYTES_MAX
-
-
-def _excerpt(line: bytes | LineTooLong) -> str:
-    beginning = line.beginning if isinstance(line, LineTooLong) else line
-    return beginning[: jsonrpc.EXCERPT_CHARACTERS].decode(errors="replace")

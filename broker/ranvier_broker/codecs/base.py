@@ -126,6 +126,9 @@ Fact = (
 class Codec(Protocol):
     """One mount's conversation with its agent, over any number of processes."""
 
+    needs_memory_to_start: bool
+    """Whether `recall` must come before the process is started: its command line depends on it."""
+
     @property
     def wake_at_ms(self) -> int | None:
         """When `tick` must be called at the latest: an answer is overdue then."""
@@ -136,6 +139,9 @@ class Codec(Protocol):
 
     def recall(self, saved: Mapping[str, Any]) -> None:
         """Take what an earlier broker had kept (`Remember`)."""
+
+    def command(self, argv: Sequence[str]) -> Sequence[str]:
+        """The command line of the process that is about to start, made from the mount's own."""
 
     def begin(self, now_ms: int) -> Sequence[Fact]:
         """A new process listens; `Ready` follows, at once or after a conversation."""
@@ -166,6 +172,9 @@ class Codec(Protocol):
 
     def cancels_turn(self, event: AxonEvent) -> bool:
         """Whether a CANCEL means the open turn's session."""
+
+    def late_cancel(self, event: AxonEvent) -> Sequence[Fact]:
+        """A CANCEL that meant an earlier turn: the agent must not see it, its sender may wait."""
 
     def cancel(self, event: AxonEvent | None, now_ms: int) -> Sequence[Fact]:
         """Pass a CANCEL on; None cancels the open turn on the broker's own behalf."""

@@ -19,11 +19,15 @@ _TURN_STARTING: Final = frozenset(
 class UnsupportedCodec:
     """The `Codec` of no protocol; the machine never starts an agent for it."""
 
+    needs_memory_to_start = False
     wake_at_ms: int | None = None
     has_question: bool = False
 
     def recall(self, saved: Mapping[str, Any]) -> None:
         pass
+
+    def command(self, argv: Sequence[str]) -> Sequence[str]:
+        return argv
 
     def begin(self, now_ms: int) -> Sequence[Fact]:
         return ()
@@ -56,6 +60,9 @@ class UnsupportedCodec:
 
     def cancels_turn(self, event: AxonEvent) -> bool:
         return False
+
+    def late_cancel(self, event: AxonEvent) -> Sequence[Fact]:
+        return ()
 
     def cancel(self, event: AxonEvent | None, now_ms: int) -> Sequence[Fact]:
         return ()

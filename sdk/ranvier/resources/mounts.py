@@ -72,7 +72,8 @@ class BrokerMount(Model):
     launch_args: Annotated[
         tuple[Annotated[str, Field(max_length=8192)], ...], Field(max_length=64)
     ] = ()
-    """Arguments of the agent, passed as they are: no shell reads them."""
+    """Arguments of the agent, passed as they are: no shell reads them. What the protocol itself
+    needs and these do not hold is added (`claude_json`: its stream-json flags, `--resume`)."""
     working_directory: Annotated[str, Field(max_length=1024, pattern=ABSOLUTE_PATH)] | None = None
     """Where the agent starts; the home directory where not set. Only what lies in the home
     directory outlives a sleep."""

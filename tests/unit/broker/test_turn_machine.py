@@ -37,7 +37,7 @@ def answered(play: Play, number: int, stop_reason: str = "end_turn") -> list[Any
 class TestStart:
     def test_the_agent_starts_beside_the_attach(self, play: Play) -> None:
         followed = play.after(events.Begun(play.now_ms))
-        assert followed == [commands.Attach(), commands.StartAgent(1)]
+        assert followed == [commands.Attach(), commands.StartAgent(1, ())]
 
     def test_nothing_is_said_to_the_agent_before_the_attach(self, play: Play) -> None:
         play.after(events.Begun(play.now_ms))

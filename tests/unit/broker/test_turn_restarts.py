@@ -132,7 +132,7 @@ def test_after_a_pause_new_work_tries_it_again(play: Play) -> None:
     given_up(play)
     play.now_ms += PAUSE_MS
     followed = play.arrive("session/prompt", prompt_of("s1"))
-    assert commands.StartAgent(play.run) in followed
+    assert commands.StartAgent(play.run, ()) in followed
     [message] = to_agent(play.after(events.AgentStarted(play.run)) + play.settle())
     assert message["method"] == "session/prompt"
 

@@ -1,0 +1,163 @@
+"""Agent protocols as their clients speak them on the axon, and the agents that speak them here.
+
+A `Dialect` is what a client of one protocol does; a `Cast` is an agent of that protocol with the
+words that make it do things. The conformance suite is written in terms of these two alone.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from broker_box import Box, Event, payload
+
+HERE = Path(__file__).parent
+Environment = dict[str, str]
+
+
+class Dialect(Protocol):
+    """A client of one protocol. `session`: what `greet` gave; one agent process may serve many."""
+
+    protocol: str
+
+    async def greet(self, box: Box) -> str:
+        """What a client does first, whether or not another did it before; return the session."""
+
+    async def prompt(self, box: Box, session: str, text: str) -> int:
+        """Publish a prompt; return its sequence."""
+
+    async def cancel(self, box: Box, session: str) -> int:
+        """Publish a cancel of the open turn."""
+
+    async def asked(self, box: Box, after: int) -> Event:
+        """Wait for the agent's question for permission."""
+
+    async def allow(self, box: Box, question: Event) -> None:
+        """Answer it: yes, this once."""
+
+    def text(self, box: Box, after: int, before: int) -> str:
+        """What the agent told the client between two sequences."""
+
+
+class Acp:
+    """`acp`: bare payloads under the method's name."""
+
+    protocol = "acp"
+
+    async def greet(self, box: Box) -> str:
+        return await box.greet()
+
+    async def prompt(self, box: Box, session: str, text: str) -> int:
+        return await box.prompt(session, text)
+
+    async def cancel(self, box: Box, session: str) -> int:
+        return await box.cancel(session)
+
+    async def asked(self, box: Box, after: int) -> Event:
+        return await box.seen("session/request_permission", after)
+
+    async def allow(self, box: Box, question: Event) -> None:
+        options = payload(question)["options"]
+        once = next(option for option in options if option["kind"] == "allow_once")
+        outcome = {"outcome": {"outcome": "selected", "optionId": once["optionId"]}}
+        await box.publish("session/request_permission", outcome)
+
+    def text(self, box: Box, after: int, before: int) -> str:
+        return box.text(after, before)
+
+
+class Claude:
+    """`claude_json`: whole lines under the message's type."""
+
+    protocol = "claude_json"
+
+    async def greet(self, box: Box) -> str:
+        request = {"subtype": "initialize", "hooks": None}
+        sequence = await self.control(box, request)
+        await self.answered(box, sequence)
+        return ""
+
+    async def prompt(self, box: Box, session: str, text: str) -> int:
+        message = {"role": "user", "content": text}
+        line = {"type": "user", "message": message, "parent_tool_use_id": None}
+        return await box.publish("query", line)
+
+    async def cancel(self, box: Box, session: str) -> int:
+        return await self.control(box, {"subtype": "interrupt"})
+
+    async def asked(self, box: Box, after: int) -> Event:
+        return await box.seen("control_request", after)
+
+    async def allow(self, box: Box, question: Event) -> None:
+        asked = payload(question)
+        answer = {"behavior": "allow", "updatedInput": asked["request"]["input"]}
+        response = {"subtype": "success", "request_id": asked["request_id"], "response": answer}
+        await box.publish("control_response", {"type": "control_response", "response": response})
+
+    def text(self, box: Box, after: int, before: int) -> str:
+        deltas = [
+            payload(event)["event"].get("delta", {})
+            for event in box.events
+            if event["event_type"] == "stream_event" and after < event["sequence"] < before
+        ]
+        return "".join(delta.get("text", "") for delta in deltas)
+
+    async def control(self, box: Box, request: dict[str, Any]) -> int:
+        """Publish a control request with an id of its own; return its sequence."""
+        request_id = f"req_{len(box.events)}_{json.dumps(request)[:40]}"
+        line = {"type": "control_request", "request_id": request_id, "request": request}
+        return await box.publish("control_request", line)
+
+    async def answered(self, box: Box, sequence: int) -> dict[str, Any]:
+        """Wait for the answer to the control request of this sequence."""
+        asked = await box.until("published", lambda: box.at(sequence))
+        wanted = payload(asked)["request_id"]
+
+        def find() -> Any:
+            for event in box.events:
+                if event["event_type"] == "control_response" and event["sequence"] > sequence:
+                    response: dict[str, Any] = payload(event)["response"]
+                    if response["request_id"] == wanted:
+                        return response
+            return None
+
+        response: dict[str, Any] = await box.until(f"no answer to {wanted}", find)
+        return response
+
+
+@dataclass(frozen=True)
+class Words:
+    """Directives that make an agent do things; the defaults are those of `scripted_play`."""
+
+    say: str = "[[say {}]]"
+    slow: str = "[[slow {} {}]]"
+    ask: str = "[[ask touch asked.txt]]"
+    tool: str = "[[tool ls]]"
+    hang: str = "[[say On.]] [[hang]]"
+    history: str = "[[history]]"
+
+
+@dataclass(frozen=True)
+class Cast:
+    """An agent: how it is started and what it understands. `missing`: why it can not be had."""
+
+    name: str
+    dialect: Dialect
+    agent: Sequence[str]
+    words: Words = field(default_factory=Words)
+    seconds_max: float = 20.0
+    missing: str = ""
+
+    def environment(self, home: Path) -> AbstractContextManager[Environment]:
+        """What it needs besides, for as long as it lives."""
+        return nullcontext({})
+
+
+SCRIPTED = (
+    Cast("acp-scripted", Acp(), (sys.executable, str(HERE / "scripted_acp_agent.py"))),
+    Cast("claude-scripted", Claude(), (sys.executable, str(HERE / "scripted_claude_agent.py"))),
+)
+"""An agent for each protocol that needs nothing but Python; a new protocol is added here."""

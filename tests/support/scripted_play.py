@@ -1,0 +1,139 @@
+"""What the scripted agents do: the script is in the prompt, `[[say Hello.]] [[ask Run it?]]`.
+
+The directives are played in order (see VERBS). An agent is a program of its own for each protocol;
+it says in its protocol what a `Session` here is asked to say. Standard library only.
+"""
+
+import json
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+DIRECTIVE = re.compile(r"\[\[(\w+) ?(.*?)\]\]", re.DOTALL)
+
+_write_lock = threading.Lock()
+Cancelled = threading.Event
+
+
+class Session(Protocol):
+    """One session of an agent, in its protocol."""
+
+    prompts: list[str]
+
+    def say(self, text: str) -> None: ...
+
+    def tool(self, title: str) -> None:
+        """A tool call that needs no permission, from its beginning to its end."""
+
+    def ask(self, title: str) -> Any:
+        """Ask for permission; return the answer, None when it was withdrawn by a cancel."""
+
+
+def write_line(text: str) -> None:
+    """One line on stdout, from any thread."""
+    with _write_lock:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+
+def store(session_id: str) -> Path:
+    """Where a session's prompts are kept over processes."""
+    folder = Path(os.environ["HOME"]) / ".scripted"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{session_id}.json"
+
+
+def say(session: Session, rest: str, _: Cancelled) -> str | None:
+    session.say(rest)
+    return None
+
+
+def slow(session: Session, rest: str, cancelled: Cancelled) -> str | None:
+    """[[slow MS N]]: N words, a pause after each."""
+    pause_ms, count = map(int, rest.split())
+    for number in range(count):
+        session.say(f"tick{number} ")
+        if cancelled.wait(pause_ms / 1000):
+            return "cancelled"
+    return None
+
+
+def ask(session: Session, rest: str, _: Cancelled) -> str | None:
+    answer = session.ask(rest)
+    session.say(f"answer={json.dumps(answer)}")
+    return "cancelled" if answer is None else None
+
+
+def tool(session: Session, rest: str, _: Cancelled) -> str | None:
+    session.tool(rest)
+    return None
+
+
+def history(session: Session, _: str, __: Cancelled) -> str | None:
+    session.say(f"HISTORY {len(session.prompts)} {session.prompts[0]}")
+    return None
+
+
+def big(session: Session, rest: str, _: Cancelled) -> str | None:
+    session.say("x" * int(rest))
+    return None
+
+
+def hang(_: Session, rest: str, cancelled: Cancelled) -> str | None:
+    """[[hang REASON]]: says nothing until cancelled, then ends with the reason."""
+    return (rest or "cancelled") if cancelled.wait(3600) else None
+
+
+def deaf(_: Session, __: str, ___: Cancelled) -> str | None:
+    time.sleep(3600)
+    return None
+
+
+def garbage(_: Session, __: str, ___: Cancelled) -> str | None:
+    write_line("this is no JSON")
+    return None
+
+
+def stderr(_: Session, rest: str, __: Cancelled) -> str | None:
+    print(rest, file=sys.stderr, flush=True)
+    return None
+
+
+def leave(_: Session, rest: str, __: Cancelled) -> str | None:
+    os._exit(int(rest))
+
+
+def fail(_: Session, rest: str, __: Cancelled) -> str | None:
+    raise ValueError(rest)
+
+
+VERBS: dict[str, Callable[[Session, str, Cancelled], str | None]] = {
+    "say": say,
+    "slow": slow,
+    "ask": ask,
+    "tool": tool,
+    "history": history,
+    "big": big,
+    "hang": hang,
+    "deaf": deaf,
+    "garbage": garbage,
+    "stderr": stderr,
+    "exit": leave,
+    "fail": fail,
+}
+
+
+def play(session: Session, text: str, cancelled: Cancelled) -> str:
+    """Play the prompt's directives; return the stop reason. ValueError from `[[fail WHY]]`."""
+    cancelled.clear()
+    for verb, rest in DIRECTIVE.findall(text):
+        if cancelled.is_set():
+            return "cancelled"
+        if stop_reason := VERBS[verb](session, rest, cancelled):
+            return stop_reason
+    return "end_turn"
