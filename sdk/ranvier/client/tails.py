@@ -52,7 +52,10 @@ class Tail:
     def query(self) -> dict[str, str]:
         """Parameters of the next connection."""
         origins = ",".join(sorted(self._origins)) if self._origins else None
-        return as_query(after_sequence=self.last_sequence or None, origin=origins)
+        event_types = ",".join(sorted(self._event_types)) if self._event_types else None
+        return as_query(
+            after_sequence=self.last_sequence or None, origin=origins, event_type=event_types
+        )
 
     def opened(self) -> None:
         """The server has accepted; its bytes follow."""
@@ -76,7 +79,7 @@ class Tail:
             if event.sequence <= self.last_sequence:
                 continue
             # With a filter the server leaves events out, so only without one a gap is a loss.
-            if self._origins is None and event.sequence != self.last_sequence + 1:
+            if not self._is_filtered and event.sequence != self.last_sequence + 1:
                 raise SequenceGap(self._axon_id, self.last_sequence + 1, event.sequence)
             self.last_sequence = event.sequence
             if self._is_wanted(event):
@@ -107,6 +110,10 @@ class Tail:
         except ValueError as error:
             what = f"Axon {self._axon_id}: an event after {self.last_sequence} can not be read"
             raise AnswerNotUnderstood(f"{what} ({error}).", "Update this client.") from error
+
+    @property
+    def _is_filtered(self) -> bool:
+        return self._origins is not None or self._event_types is not None
 
     def _is_wanted(self, event: AxonEvent) -> bool:
         if self._origins is not None and event.origin not in self._origins:

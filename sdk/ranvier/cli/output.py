@@ -1,0 +1,121 @@
+"""What commands print: tables for people, JSON for programs, colours for terminals only."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import typer
+from pydantic import BaseModel, TypeAdapter
+
+from ranvier.events import AxonEvent, Origin
+
+LINE_WIDTH_MIN: Final = 60
+
+
+class Format(StrEnum):
+    """`json` prints one JSON document a line: one in all, or one for each item of a list."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+FormatOption = Annotated[
+    Format, typer.Option("--output", "-o", help="text for people, json (one a line) for scripts.")
+]
+
+_EVENT: Final = TypeAdapter(AxonEvent)
+_COLOURS: Final = {
+    Origin.USER: typer.colors.CYAN,
+    Origin.EXTERNAL: typer.colors.MAGENTA,
+    Origin.AGENT: typer.colors.GREEN,
+    Origin.SYSTEM: typer.colors.YELLOW,
+}
+
+
+def say(text: str = "", *, end: str = "\n", to_stderr: bool = False) -> None:
+    """Print at once; colours are taken out unless it is a terminal that wants them."""
+    colour = False if os.environ.get("NO_COLOR") else None
+    typer.echo(text + end, nl=False, err=to_stderr, color=colour)
+    (sys.stderr if to_stderr else sys.stdout).flush()
+
+
+def complain(text: str) -> None:
+    """An error or a warning, on stderr."""
+    say(typer.style("error: ", fg=typer.colors.RED, bold=True) + text, to_stderr=True)
+
+
+def note(text: str) -> None:
+    """A remark that is no result, on stderr."""
+    say(typer.style(text, dim=True), to_stderr=True)
+
+
+def as_json(value: Any) -> None:
+    """One value on one line."""
+    if isinstance(value, AxonEvent):
+        say(_EVENT.dump_json(value).decode())
+    elif isinstance(value, BaseModel):
+        say(value.model_dump_json())
+    else:
+        say(json.dumps(value, ensure_ascii=False))
+
+
+def one(value: BaseModel, form: Format) -> None:
+    """One thing: its fields below each other."""
+    if form is Format.JSON:
+        as_json(value)
+        return
+    fields = value.model_dump(exclude_none=True)
+    width = max(map(len, fields), default=0)
+    for name, field in fields.items():
+        say(f"{name:<{width}}  {_cell(name, field)}")
+
+
+def table(rows: Sequence[BaseModel], columns: Sequence[str], form: Format) -> None:
+    """Things below each other, some of their fields beside each other."""
+    if form is Format.JSON:
+        for row in rows:
+            as_json(row)
+        return
+    values = [[_cell(name, getattr(row, name)) for name in columns] for row in rows]
+    grid([column.removesuffix("_ms").replace("_", " ") for column in columns], values)
+
+
+def grid(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as their widest cell."""
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    for number, row in enumerate([[head.upper() for head in heads], *rows]):
+        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)]
+        line = "  ".join(cells).rstrip()
+        say(typer.style(line, bold=True) if number == 0 else line)
+
+
+def event(item: AxonEvent, form: Format, *, whole: bool = False) -> None:
+    """One event on one line; on a terminal the payload is cut to its width unless `whole`."""
+    if form is Format.JSON:
+        as_json(item)
+        return
+    clock = datetime.fromtimestamp(item.timestamp_ms / 1000, UTC).astimezone()
+    head = f"{item.sequence:>6}  {clock:%H:%M:%S}.{clock.microsecond // 1000:03}  "
+    kind = item.origin.removesuffix("_EVENT").lower()
+    middle = f"{kind:<8}  {item.event_type:<24}  "
+    payload = item.payload.replace("\n", "\\n")
+    if sys.stdout.isatty() and not whole:
+        room = max(shutil.get_terminal_size().columns, LINE_WIDTH_MIN) - len(head + middle)
+        if len(payload) > room:
+            payload = payload[: max(room - 1, 0)] + "…"
+    say(head + typer.style(middle, fg=_COLOURS[item.origin]) + payload)
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if name.endswith("_ms"):
+        return datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    if isinstance(value, dict):
+        return ",".join(f"{key}={each}" for key, each in value.items()) or "-"
+    return str(value)

@@ -1,0 +1,45 @@
+"""Which server the command speaks to, and where a local server keeps its things."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ranvier.client.aio import AsyncRanvier
+from ranvier.client.blocking import Ranvier
+
+RETRIES: Final = 3
+"""Somebody waits at the terminal: give up within seconds, not a minute."""
+
+KEY_FILE: Final = "api-key"
+
+
+def data_default() -> Path:
+    """Where `ranvier serve` keeps its journal unless told otherwise."""
+    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(home) / "ranvier"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server as options and environment name it; None: not named."""
+
+    base_url: str | None
+    api_key: str | None
+
+    def blocking(self) -> Ranvier:
+        """A client; raises NotConfigured."""
+        return Ranvier(self.base_url, self._key(), retries=RETRIES)
+
+    def asynchronous(self) -> AsyncRanvier:
+        """The same for asyncio."""
+        return AsyncRanvier(self.base_url, self._key(), retries=RETRIES)
+
+    def _key(self) -> str | None:
+        """A local server's key is taken from its file, but sent to nowhere else."""
+        if self.api_key is not None or self.base_url is not None:
+            return self.api_key
+        try:
+            return (data_default() / KEY_FILE).read_text(encoding="utf-8").strip()
+        except OSError:
+            return None
