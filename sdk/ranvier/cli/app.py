@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ranvier.cli import axons, output, serve
+from ranvier.cli import axons, output, prompt, serve
 from ranvier.cli.target import Target
 from ranvier.client.errors import (
     ConnectionFailed,
@@ -38,6 +38,7 @@ Examples:
   ranvier axon create first
   ranvier axon publish AXON user.message '{"content": "Hello"}'
   ranvier axon tail AXON
+  ranvier prompt --axon AXON
 """
 
 app = typer.Typer(
@@ -51,6 +52,7 @@ app = typer.Typer(
 app.add_typer(axons.app, name="axon")
 app.command("serve", epilog=serve.EPILOG, context_settings=serve.CONTEXT)(serve.serve)
 app.command("verify", epilog=axons.VERIFY_EPILOG)(axons.verify)
+app.command("prompt", epilog=prompt.EPILOG)(prompt.prompt)
 
 
 @app.callback()
@@ -65,7 +67,7 @@ def root(
         typer.Option(envvar="RANVIER_API_KEY", help="Key of the server.", metavar="KEY"),
     ] = None,
 ) -> None:
-    """AI agents that sleep between events: their journals (axons), and a server for them.
+    """AI agents that sleep between events: their journals (axons), talk, and a server.
 
     Without an address, the server that `ranvier serve` starts on this machine is meant.
     """

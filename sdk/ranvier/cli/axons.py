@@ -241,7 +241,7 @@ def verify(
                 }
             )
         else:
-            output.say(f"{finding.problem:<12}  {finding.message}")
+            output.say(f"{finding.problem:<12}  {output.printable(finding.message)}")
     if len(findings) > FINDINGS_SHOWN:
         output.note(f"… and {len(findings) - FINDINGS_SHOWN} more.")
     open_turns = f", {len(checker.open_turns)} still open" if checker.open_turns else ""
@@ -278,4 +278,4 @@ def _value(text: str) -> Any:
 
 
 def _shown(value: Any) -> str:
-    return "NULL" if value is None else str(value)
+    return "NULL" if value is None else output.printable(str(value))

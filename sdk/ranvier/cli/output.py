@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from pydantic import BaseModel, TypeAdapter
 from ranvier.events import AxonEvent, Origin
 
 LINE_WIDTH_MIN: Final = 60
+
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Format(StrEnum):
@@ -42,6 +45,11 @@ def say(text: str = "", *, end: str = "\n", to_stderr: bool = False) -> None:
     colour = False if os.environ.get("NO_COLOR") else None
     typer.echo(text + end, nl=False, err=to_stderr, color=colour)
     (sys.stderr if to_stderr else sys.stdout).flush()
+
+
+def printable(text: str) -> str:
+    """The text without what could command a terminal: agents and webhooks may say anything."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def complain(text: str) -> None:
@@ -102,8 +110,8 @@ def event(item: AxonEvent, form: Format, *, whole: bool = False) -> None:
     clock = datetime.fromtimestamp(item.timestamp_ms / 1000, UTC).astimezone()
     head = f"{item.sequence:>6}  {clock:%H:%M:%S}.{clock.microsecond // 1000:03}  "
     kind = item.origin.removesuffix("_EVENT").lower()
-    middle = f"{kind:<8}  {item.event_type:<24}  "
-    payload = item.payload.replace("\n", "\\n")
+    middle = f"{kind:<8}  {printable(item.event_type):<24}  "
+    payload = printable(item.payload.replace("\n", "\\n"))
     if sys.stdout.isatty() and not whole:
         room = max(shutil.get_terminal_size().columns, LINE_WIDTH_MIN) - len(head + middle)
         if len(payload) > room:
@@ -118,4 +126,4 @@ def _cell(name: str, value: Any) -> str:
         return datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     if isinstance(value, dict):
         return ",".join(f"{key}={each}" for key, each in value.items()) or "-"
-    return str(value)
+    return printable(str(value))

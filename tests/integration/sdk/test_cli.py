@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ def test_serve_makes_a_key_tells_the_way_and_keeps_what_was_published(
     axon = ""
     for attempt in range(2):
         command = [*COMMAND, "serve", "--data", str(tmp_path / "data"), "--port", "0", "-o", "json"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
+        with running(command, dict(os.environ)) as served:
             assert served.stdout is not None
             told = json.loads(served.stdout.readline())
             reach = {"RANVIER_BASE_URL": told["base_url"], "RANVIER_API_KEY": told["api_key"]}
@@ -136,13 +137,36 @@ def test_a_local_server_needs_no_settings_but_its_key_goes_nowhere_else(
     assert "There is no API key" not in bare
 
 
+@pytest.fixture
+def ctrl_c_works() -> Iterator[None]:
+    """A process started in the background inherits that it ignores SIGINT, and so would ours."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def running(command: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A process that is gone afterwards, whatever happened."""
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+        # Whoever reads its output must not wait for ever either.
+        timer = threading.Timer(3 * FACT_SECONDS_MAX, process.kill)
+        timer.start()
+        try:
+            yield process
+        finally:
+            timer.cancel()
+            process.kill()
+
+
+@pytest.mark.usefixtures("ctrl_c_works")
 def test_tail_outlives_the_server_and_ends_by_ctrl_c(own_server: Server) -> None:
     env = {"RANVIER_BASE_URL": own_server.url, "RANVIER_API_KEY": API_KEY}
     every = {**os.environ, **env}
     made = subprocess.run([*COMMAND, "axon", "create"], env=every, capture_output=True, check=True)
     axon = made.stdout.decode().strip()
     command = [*COMMAND, "axon", "tail", axon, "--after", "0", "-o", "json"]
-    with subprocess.Popen(command, env=every, stdout=subprocess.PIPE, text=True) as tail:
+    with running(command, every) as tail:
         assert tail.stdout is not None
         for sequence in (1, 2):
             publish = [*COMMAND, "axon", "publish", axon, "t"]
@@ -151,8 +175,4 @@ def test_tail_outlives_the_server_and_ends_by_ctrl_c(own_server: Server) -> None
             own_server.kill()
             own_server.start()
         tail.send_signal(signal.SIGINT)
-        deadline = time.monotonic() + FACT_SECONDS_MAX
-        while tail.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        assert tail.returncode == 130
+        assert tail.wait(FACT_SECONDS_MAX) == 130
