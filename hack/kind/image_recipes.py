@@ -94,7 +94,7 @@ IMAGES = {
             "ranvier/ranvier:dev",
             (
                 *("requirements.lock", "images/ranvier/build.lock", "pyproject.toml"),
-                *("README.md", "LICENSE", "sdk", "operator", "broker", "apiserver"),
+                *("README.md", "LICENSE", "sdk", "operator", "broker", "apiserver", "dev"),
             ),
         ),
         ImageRecipe("opencode", "ranvier/devbox-opencode:dev"),

@@ -50,10 +50,6 @@ class Worker:
         return cls(process)
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
     def is_alive(self) -> bool:
         return self._process.returncode is None
 

@@ -1,9 +1,7 @@
 """One worker and what it answers: results, errors, retries, and the axon's events as a table."""
 
 import json
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,6 @@ from ranvier.events import NewEvent, Origin
 from ranvier_apiserver.axon_sql import limits
 from ranvier_apiserver.axon_sql.limits import Limits
 from ranvier_apiserver.axon_sql.wire import Outcome
-from ranvier_apiserver.journal.opening import FILE_NAME
 from sql_desk import SqlDesk
 
 EVENTS = 3_000
@@ -253,27 +250,6 @@ def test_one_request_sees_one_head(long: SqlDesk) -> None:
     )
     assert long.rows("a", counts) == [[EVENTS, EVENTS]]
     assert long.rows("b", counts) == [[5, 5]]
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        "UPDATE event SET payload = x'00' WHERE sequence = 2",
-        "UPDATE event SET source = 'forged' WHERE sequence = 2",
-        "DELETE FROM event WHERE sequence = 2",
-    ],
-)
-def test_a_damaged_event_is_reported_and_not_answered(tmp_path: Path, damage: str) -> None:
-    desk = SqlDesk(tmp_path, {"a": [_event(n) for n in range(1, 4)], "b": [_event(1)]})
-    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as journal, journal:
-        journal.execute(damage)
-    for order in ("ASC", "DESC"):
-        sql = f"SELECT source, payload FROM rl_axon_events ORDER BY sequence {order}"
-        reply = desk.run("a", sql)
-        assert reply.outcome is Outcome.JOURNAL_DAMAGED, reply.text
-        assert "backup" in reply.text
-    assert desk.rows("b", "SELECT count(payload) FROM rl_axon_events") == [[1]]
-    assert desk.rows("a", "SELECT 1") == [[1]]
 
 
 bounds = st.one_of(st.integers(-5, EVENTS + 5), st.floats(-5, EVENTS + 5), st.text(max_size=2))

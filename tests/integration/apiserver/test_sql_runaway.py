@@ -17,16 +17,12 @@ from ranvier_apiserver.journal.opening import FILE_NAME
 from ranvier_apiserver.journal.sqlite_store import SqliteStore
 
 LIMITS = Limits(seconds=0.5, kill_grace_seconds=0.5)
-PATIENT = Limits(seconds=2.0, kill_grace_seconds=0.5)
 STOPPED_SECONDS = 5.0
 """Far beyond time and grace, for machines that do other things too."""
 
 OTHERS_SECONDS = 2.0
-WORKER_BYTES_MAX = limits.HEAP_BYTES_MAX + 64 * 1024**2
-"""A worker's SQLite, its interpreter and the answer that it builds."""
-
-LOOP_SECONDS = 0.4
-"""What the event loop may be held up by; the runaway itself takes longer."""
+LOOP_SECONDS = 0.25
+"""What the event loop may be held up by; the runaway itself takes a second."""
 
 _N = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n{})"
 _LONG = "printf('%.*c', 7000000, 'a')"
@@ -35,6 +31,10 @@ ENDLESS = {
     "a cross join": f"{_N.format(' LIMIT 4000')} SELECT count(*) FROM n a, n b, n c, n d",
     "a cross join of events": "SELECT count(*) FROM rl_axon_events a, rl_axon_events b,"
     " rl_axon_events c, rl_axon_events d, rl_axon_events e, rl_axon_events f",
+    # One step each, of minutes: SQLite never looks at the clock, the process is ended.
+    "instr of a long text": f"SELECT instr({_LONG}, substr({_LONG}, 1, 2000000) || 'b')",
+    "LIKE of a long text": f"SELECT {_LONG} LIKE '%{'a' * 900}b%'",
+    "GLOB of a long text": f"SELECT {_LONG} GLOB '*{'a' * 900}b*'",
     "a correlated subquery": f"{_N.format(' LIMIT 100000')} SELECT sum((SELECT count(*) FROM n b"
     " WHERE b.i < a.i)) FROM n a",
     "a trigger of endless work": "INSERT INTO bomb VALUES (1)",
@@ -42,13 +42,6 @@ ENDLESS = {
     "replace in replace": f"{_N.format('')} SELECT sum(length(replace(hex(zeroblob(200000)),"
     " '0', 'ab'))) FROM n",
 }
-ONE_STEP = {
-    "instr of a long text": f"SELECT instr({_LONG}, substr({_LONG}, 1, 2000000) || 'b')",
-    "LIKE of a long text": f"SELECT {_LONG} LIKE '%{'a' * 900}b%'",
-    "GLOB of a long text": f"SELECT {_LONG} GLOB '*{'a' * 900}b*'",
-}
-"""Minutes each, in which SQLite never looks at the clock: only its process can be ended."""
-
 GREEDY = {
     "group_concat": f"{_N.format('')} SELECT length(group_concat(hex(zeroblob(100000)))) FROM n",
     "a sort of large rows": f"{_N.format(' LIMIT 10000')} SELECT hex(randomblob(50000)) AS x FROM n"
@@ -74,17 +67,16 @@ class Place:
 
 
 @pytest.fixture
-async def place(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Place]:
-    chosen = getattr(request, "param", LIMITS)
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
     store = await SqliteStore.open(tmp_path, lambda: 1_000)
     axons = [(await store.create_axon(None, {})).axon_id for _ in range(2)]
     for axon_id in axons:
         event = NewEvent(Origin.USER, "test", "t", "{}")
         await asyncio.gather(*(store.publish(axon_id, event) for _ in range(100)))
-    engine = AxonSql(tmp_path / "sql", tmp_path / FILE_NAME, store.axon, lambda: 1_000, chosen)
+    engine = AxonSql(tmp_path / "sql", tmp_path / FILE_NAME, store.axon, lambda: 1_000, LIMITS)
     place = Place(engine, *axons)
-    # Together, so that two workers are there before any time is taken.
-    await asyncio.gather(*(place.query(a, "CREATE TABLE own (i INTEGER)") for a in axons))
+    for axon_id in axons:
+        await place.query(axon_id, "CREATE TABLE own (i INTEGER)")
     yield place
     await engine.close()
     await store.close()
@@ -116,9 +108,8 @@ async def _stopped(place: Place, sql: str) -> tuple[RanvierError, float, tuple[i
         others = group.create_task(_meanwhile(place, done))
         began = time.perf_counter()
         try:
-            async with asyncio.timeout(STOPPED_SECONDS):
-                with pytest.raises((SqlStopped, SqlRefused)) as refused:
-                    await place.query(place.greedy, sql)
+            with pytest.raises((SqlStopped, SqlRefused)) as refused:
+                await place.query(place.greedy, sql)
         finally:
             done.set()
     return refused.value, time.perf_counter() - began, others.result()
@@ -132,29 +123,14 @@ async def test_what_never_ends_is_stopped_while_others_are_answered(place: Place
     await place.query(place.greedy, f"CREATE TRIGGER fuse AFTER INSERT ON bomb BEGIN {fuse}; END")
     error, seconds, (count, slowest, gap) = await _stopped(place, sql)
     assert isinstance(error, SqlStopped), error
-    assert "more than 0.5 s" in str(error), "SQLite stopped, and its process lives on"
     assert seconds < STOPPED_SECONDS
-    assert count >= 2
+    assert count >= 3
     assert slowest < OTHERS_SECONDS
     assert gap < LOOP_SECONDS
     after = await place.query(place.greedy, "SELECT count(*) FROM own")
     assert b'"rows":[[0]]' in after, "nothing of it was kept"
 
 
-@pytest.mark.parametrize("sql", ONE_STEP.values(), ids=ONE_STEP)
-async def test_what_does_not_look_at_the_clock_is_ended_with_its_process(
-    place: Place, sql: str
-) -> None:
-    error, _, (count, slowest, gap) = await _stopped(place, sql)
-    assert isinstance(error, SqlStopped), error
-    assert "more time than a request has" in str(error)
-    assert count >= 2
-    assert slowest < OTHERS_SECONDS
-    assert gap < LOOP_SECONDS
-    assert b'"rows":[[0]]' in await place.query(place.greedy, "SELECT count(*) FROM own")
-
-
-@pytest.mark.parametrize("place", [PATIENT], indirect=True, ids=["patient"])
 @pytest.mark.parametrize("sql", GREEDY.values(), ids=GREEDY)
 async def test_what_takes_too_much_memory_is_stopped_while_others_are_answered(
     place: Place, sql: str
@@ -163,30 +139,24 @@ async def test_what_takes_too_much_memory_is_stopped_while_others_are_answered(
     assert seconds < STOPPED_SECONDS
     assert slowest < OTHERS_SECONDS
     assert gap < LOOP_SECONDS
-    assert max(_peak_bytes(worker.pid) for worker in place.engine._pool._all) < WORKER_BYTES_MAX
     assert b'"rows":[[100]]' in await place.query(
         place.greedy, "SELECT count(*) FROM rl_axon_events"
     )
 
 
-def _peak_bytes(pid: int) -> int:
-    """The most memory that a process ever had."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
-
-
-@pytest.mark.parametrize("place", [PATIENT], indirect=True, ids=["patient"])
 async def test_one_axon_never_takes_all_workers(place: Place) -> None:
-    """One axon asks for endless work of all workers; another is answered before any of it ends."""
+    """As many endless queries of one axon as may wait; another axon is answered at once."""
     endless = ENDLESS["recursion without end"]
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(_outcome(place, place.greedy, endless))
-            for _ in range(limits.WORKERS_MAX)
+            for _ in range(limits.AXON_WORKERS_MAX * 3)
         ]
         await asyncio.sleep(0)
+        began = time.perf_counter()
         await place.query(place.other, "SELECT 1")
-        assert not any(task.done() for task in tasks)
+        seconds = time.perf_counter() - began
+    assert seconds < OTHERS_SECONDS
     assert {task.result() for task in tasks} == {SqlStopped}
 
 
