@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from kind import debian
+from kind import npm_packages
 from kind.debian_root import DebianRoot, build_root
 from kind.docker_daemon import Docker
 from kind.errors import CommandFailed, Failure
-from kind.image_recipes import KEY_LABEL, ImageRecipe, NpmPackage
+from kind.image_recipes import KEY_LABEL, ImageRecipe
 from kind.node_image import REGISTRY_SECONDS_MAX
 from kind.places import Places
 from kind.processes import answer, run_logged, succeeds, system_path
@@ -49,7 +46,11 @@ def build_images(
         if _label(docker, recipe.reference) == key:
             progress.cached(f"image {recipe.reference}")
             continue
-        archive = _npm_archive(recipe.npm_package, places, progress) if recipe.npm_package else None
+        archive = (
+            npm_packages.archive(recipe.npm_package, places, progress)
+            if recipe.npm_package
+            else None
+        )
         with progress.step(f"building {recipe.reference}"):
             _build(recipe, base, key, archive, docker, places, environment)
     _remove_replaced(docker)
@@ -152,40 +153,6 @@ def _build(
             raise Failure(
                 f"{recipe.reference} could not be built:\n{failed.output}", f"see {log}"
             ) from failed
-
-
-def _npm_archive(package: NpmPackage, places: Places, progress: Progress) -> Path:
-    """The package's archive, fetched once with npm (which knows how this machine reaches its
-    registry)."""
-    path = places.cache / "npm" / f"{package.name}-{package.version}.tgz"
-    if path.exists() and integrity(path) == package.integrity:
-        return path
-    if debian.which("npm") is None:
-        raise Failure(
-            f"{package.name} comes from npm, which is not installed", "install npm (Node.js)"
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    wanted = f"{package.name}@{package.version}"
-    with (
-        progress.step(f"fetching {wanted} from npm"),
-        tempfile.TemporaryDirectory(dir=places.cache, prefix=".building-") as folder,
-    ):
-        command = ["npm", "pack", "--silent", "--json", "--ignore-scripts", wanted]
-        fetched = Path(folder, json.loads(answer(command, folder=Path(folder)))[0]["filename"])
-        if integrity(fetched) != package.integrity:
-            raise Failure(
-                f"{wanted} has hash {integrity(fetched)}, not {package.integrity}",
-                "if the new content is right, change npm-package.json",
-            )
-        fetched.replace(path)
-    return path
-
-
-def integrity(path: Path) -> str:
-    """A file's hash as npm writes it."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha512").digest()
-    return f"sha512-{base64.b64encode(digest).decode()}"
 
 
 def _image_id(docker: Docker, reference: str) -> str:

@@ -6,13 +6,13 @@ changed, and not otherwise: the key of all these is put on the image as a label.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from kind.cache import content_key
+from kind.npm_packages import NpmPackage
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY_LABEL = "ranvier.dev/content"
@@ -21,21 +21,16 @@ _NOT_COPIED = ("__pycache__", "*.egg-info", "*.pyc", ".mypy_cache", ".ruff_cache
 
 
 @dataclass(frozen=True)
-class NpmPackage:
-    """A package of the npm registry, pinned by its hash."""
-
-    name: str
-    version: str
-    integrity: str
-
-
-@dataclass(frozen=True)
 class ImageRecipe:
-    """One image: its reference, and what of the repository its Containerfile copies."""
+    """One image: its reference, and what of the repository its Containerfile copies.
+
+    `is_default`: whether it is among those that are built and loaded when none is named.
+    """
 
     name: str
     reference: str
     copied: tuple[str, ...] = ()
+    is_default: bool = True
 
     @property
     def containerfile(self) -> Path:
@@ -45,7 +40,7 @@ class ImageRecipe:
     def npm_package(self) -> NpmPackage | None:
         """The package whose archive the Containerfile finds as agent.tgz."""
         path = ROOT / "images" / self.name / "npm-package.json"
-        return NpmPackage(**json.loads(path.read_text())) if path.exists() else None
+        return NpmPackage.read(path) if path.exists() else None
 
     def files(self) -> Iterator[Path]:
         """Every file that is copied, in a fixed order."""
@@ -98,6 +93,7 @@ IMAGES = {
             ),
         ),
         ImageRecipe("opencode", "ranvier/devbox-opencode:dev"),
+        ImageRecipe("claude", "ranvier/devbox-claude:dev", is_default=False),
         ImageRecipe("model", "ranvier/model:dev", ("hack/model",)),
     )
 }

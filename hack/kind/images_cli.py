@@ -13,6 +13,8 @@ from kind.image_recipes import IMAGES
 from kind.places import Places
 from kind.progress import Progress
 
+_DEFAULT = [recipe.name for recipe in IMAGES.values() if recipe.is_default]
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
@@ -28,10 +30,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     build = commands.add_parser("build", help="build what changed")
     build.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"{', '.join(IMAGES)} (default: all)"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"{', '.join(IMAGES)} (default: {', '.join(_DEFAULT)})",
     )
     build.set_defaults(command=_build)
-    listing = commands.add_parser("list", help="print the references of all images")
+    listing = commands.add_parser(
+        "list", help="print the references of the images that are built by default"
+    )
     listing.set_defaults(command=_list)
     return parser
 
@@ -43,11 +50,11 @@ def _build(options: argparse.Namespace, places: Places, progress: Progress) -> i
         return 2
     with locked(places, progress):
         docker = docker_daemon.ensure(places, progress)
-        build_images([IMAGES[name] for name in options.names or IMAGES], docker, places, progress)
+        build_images([IMAGES[name] for name in options.names or _DEFAULT], docker, places, progress)
     return 0
 
 
 def _list(options: argparse.Namespace, places: Places, progress: Progress) -> int:
-    for recipe in IMAGES.values():
-        print(recipe.reference)
+    for name in _DEFAULT:
+        print(IMAGES[name].reference)
     return 0

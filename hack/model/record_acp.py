@@ -14,23 +14,15 @@ import argparse
 import json
 import os
 import shlex
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import cast
 
-Json = dict[str, Any]
-Trace = list[Json]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-# A loaded machine took 4.2 s for the slowest step seen; an agent silent for this long is stuck.
-STEP_SECONDS_MAX = 60.0
-HOME_SHOWN = "home/user"
+from model.recording import Json, Process, Trace, scripted_model, written
+
 CLIENT: Json = {
     "protocolVersion": 1,
     "clientCapabilities": {
@@ -43,76 +35,23 @@ FIRST_PROMPT = "My word is PELICAN. [[write proof.txt :: hi]] [[text done]]"
 HISTORY = "What do you remember? [[history]]"
 
 
-class Agent:
-    """One life of an agent process: requests go in, all that passes is kept in the trace."""
+class Agent(Process):
+    """One life of an ACP agent: requests go in, what it asks meanwhile is granted."""
 
-    def __init__(self, command: list[str], home: Path, env: dict[str, str], trace: Trace) -> None:
-        self._started = time.monotonic()
-        self._log = (home / "agent.log").open("ab")
-        self._process = subprocess.Popen(
-            command,
-            cwd=home / "work",
-            env=env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            start_new_session=True,
-        )
-        self._stdin = cast(IO[bytes], self._process.stdin)
-        self._stdout = cast(IO[bytes], self._process.stdout)
-        self._trace = trace
-        self._asked = 0
+    _asked = 0
 
     def request(self, method: str, params: Json) -> Json:
-        """Ask the agent and wait for its answer; what it asks meanwhile is granted."""
+        """Ask the agent and wait for its answer."""
         self._asked += 1
-        self._send({"jsonrpc": "2.0", "id": self._asked, "method": method, "params": params})
-        watchdog = threading.Timer(STEP_SECONDS_MAX, self.kill)
-        watchdog.start()
-        try:
-            return self._answer_to(method)
-        finally:
-            watchdog.cancel()
-
-    def seconds(self) -> float:
-        """How long ago the process was started."""
-        return round(time.monotonic() - self._started, 3)
-
-    def kill(self) -> None:
-        """SIGKILL the whole process group."""
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-
-    def close(self) -> None:
-        """Kill, and keep what was still in the pipe."""
-        self.kill()
-        for line in self._stdout:
-            self._heard(line)
-        self._process.wait()
-        self._stdin.close()
-        self._stdout.close()
-        self._log.close()
-
-    def _answer_to(self, method: str) -> Json:
-        for line in self._stdout:
-            message = self._heard(line)
+        self.send({"jsonrpc": "2.0", "id": self._asked, "method": method, "params": params})
+        for message in self.heard(method):
             if "method" in message and "id" in message:
-                self._send(granted(message))
+                self.send(granted(message))
             elif message.get("id") == self._asked:
                 if "error" in message:
                     raise SystemExit(f"{method} was refused: {message['error']}")
                 return cast(Json, message["result"])
-        raise SystemExit(f"the agent ended or was silent for {STEP_SECONDS_MAX} s during {method}")
-
-    def _send(self, message: Json) -> None:
-        self._trace.append({"dir": "in", "msg": message})
-        self._stdin.write(json.dumps(message).encode() + b"\n")
-        self._stdin.flush()
-
-    def _heard(self, line: bytes) -> Json:
-        message = cast(Json, json.loads(line))
-        self._trace.append({"dir": "out", "msg": message})
-        return message
+        raise AssertionError("heard() ends by itself")
 
 
 def granted(request: Json) -> Json:
@@ -161,18 +100,6 @@ def opencode_environment(home: Path, port: int) -> dict[str, str]:
     }
 
 
-@contextmanager
-def scripted_model() -> Iterator[int]:
-    """A scripted model for as long as the recording lasts; gives its port."""
-    program = Path(__file__).with_name("scripted_model.py")
-    command = [sys.executable, str(program)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        try:
-            yield int(json.loads(cast(IO[bytes], process.stdout).readline())["port"])
-        finally:
-            process.terminate()
-
-
 def live(agent: Agent, opening: str, session: str | None, prompts: list[str], work: Path) -> Json:
     """One life: initialize, open a session, prompt. Gives the session and the times."""
     agent.request("initialize", CLIENT)
@@ -217,13 +144,6 @@ def record(command: list[str], home: Path, port: int) -> Trace:
     if proof != "hi":
         raise SystemExit(f"proof.txt holds {proof!r}")
     return trace
-
-
-def written(trace: Trace, home: Path) -> str:
-    """The trace as lines, without the paths of this machine, be they absolute or relative to /."""
-    lines = (json.dumps(entry, ensure_ascii=False) for entry in trace)
-    machine = str(home).lstrip("/")
-    return "".join(line.replace(machine, HOME_SHOWN) + "\n" for line in lines)
 
 
 def main() -> None:

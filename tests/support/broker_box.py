@@ -302,7 +302,8 @@ class Box:
             for event in self.events
             if event["event_type"] == "session/update" and after < event["sequence"] < before
         ]
-        return "".join(update.get("content", {}).get("text", "") for update in updates)
+        chunks = [u for u in updates if u["sessionUpdate"] == "agent_message_chunk"]
+        return "".join(chunk["content"].get("text", "") for chunk in chunks)
 
     def told(self) -> str:
         """The axon, for people."""

@@ -6,7 +6,7 @@ words that make it do things. The conformance suite is written in terms of these
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,28 +136,32 @@ class Words:
     slow: str = "[[slow {} {}]]"
     ask: str = "[[ask touch asked.txt]]"
     tool: str = "[[tool ls]]"
-    hang: str = "[[say On.]] [[hang]]"
     history: str = "[[history]]"
+    tool_asks: bool = False
+    """Whether even that tool needs permission."""
 
 
 @dataclass(frozen=True)
 class Cast:
-    """An agent: how it is started and what it understands. `missing`: why it can not be had."""
+    """An agent: how it is started and what it understands."""
 
     name: str
     dialect: Dialect
-    agent: Sequence[str]
+    command: Callable[[], Sequence[str]]
+    """Its command line. Raises `kind.errors.Failure` where it can not be had."""
+    environment: Callable[[Path], AbstractContextManager[Environment]] = lambda _: nullcontext({})
+    """What it needs in a home, for as long as it lives."""
     words: Words = field(default_factory=Words)
     seconds_max: float = 20.0
-    missing: str = ""
 
-    def environment(self, home: Path) -> AbstractContextManager[Environment]:
-        """What it needs besides, for as long as it lives."""
-        return nullcontext({})
+
+def scripted(program: str) -> Callable[[], Sequence[str]]:
+    """A scripted agent of ours: needs nothing but Python."""
+    return lambda: (sys.executable, str(HERE / program))
 
 
 SCRIPTED = (
-    Cast("acp-scripted", Acp(), (sys.executable, str(HERE / "scripted_acp_agent.py"))),
-    Cast("claude-scripted", Claude(), (sys.executable, str(HERE / "scripted_claude_agent.py"))),
+    Cast("acp-scripted", Acp(), scripted("scripted_acp_agent.py")),
+    Cast("claude-scripted", Claude(), scripted("scripted_claude_agent.py")),
 )
-"""An agent for each protocol that needs nothing but Python; a new protocol is added here."""
+"""One for each protocol; a new protocol is added here."""

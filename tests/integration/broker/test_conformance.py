@@ -13,17 +13,23 @@ import broker_box
 import pytest
 from broker_box import Box, Event, payload
 from dialects import SCRIPTED, Cast, Dialect, Words
+from kind.errors import Failure
 from ranvier.events import AxonEvent, Origin
 from ranvier.verify import verify
+from real_agents import REAL
 
 TERMINALS = ("turn.completed", "turn.failed", "turn.cancelled")
 
 
-@pytest.fixture(params=SCRIPTED, ids=lambda cast: cast.name)
+CASTS = [
+    *(pytest.param(cast, id=cast.name) for cast in SCRIPTED),
+    *(pytest.param(cast, id=cast.name, marks=pytest.mark.slow) for cast in REAL),
+]
+
+
+@pytest.fixture(params=CASTS)
 def cast(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cast:
     chosen: Cast = request.param
-    if chosen.missing:
-        pytest.skip(f"{chosen.name}: {chosen.missing}")
     monkeypatch.setattr(broker_box, "FACT_SECONDS_MAX", chosen.seconds_max)
     return chosen
 
@@ -41,7 +47,11 @@ def words(cast: Cast) -> Words:
 @pytest.fixture
 async def devbox(cast: Cast, box: Box) -> AsyncIterator[Box]:
     """A running devbox; in the end its journal is looked through."""
-    box.protocol, box.agent = cast.dialect.protocol, cast.agent
+    box.protocol = cast.dialect.protocol
+    try:
+        box.agent = cast.command()
+    except Failure as failure:
+        pytest.skip(f"{cast.name} can not be had here: {failure}")
     with cast.environment(box.folder / "home") as environment:
         box.environment = environment
         async with box:
@@ -113,6 +123,8 @@ async def test_a_message_of_no_protocol_is_a_turn_with_neutral_events(
 ) -> None:
     prompt = f"{words.tool} {words.say.format('Done.')}"
     trigger = await devbox.publish("user.message", {"content": prompt})
+    if words.tool_asks:
+        await client.allow(devbox, await client.asked(devbox, trigger))
     end = await completed(devbox, trigger)
     call = payload(await devbox.seen("turn.tool_call", trigger))
     id_ = call["tool_call_id"]
@@ -153,7 +165,8 @@ async def test_a_cancel_ends_the_open_turn_and_the_queue_goes_on(
     end = await completed(devbox, second)
     started = devbox.find("turn.started", second)
     assert started is not None
-    assert client.text(devbox, started["sequence"], end["sequence"]).strip() == "Second."
+    # Before it an agent may repeat its words that were cut short, as opencode does at times.
+    assert client.text(devbox, started["sequence"], end["sequence"]).strip().endswith("Second.")
 
 
 async def test_a_cancel_takes_back_the_open_permission(

@@ -6,8 +6,9 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from kind.image_build import default_base, integrity
+from kind.image_build import default_base
 from kind.image_recipes import IMAGES, ImageRecipe
+from kind.npm_packages import integrity
 from kind.pod_images import Layer
 from kind.registry_settings import build_options, pip_conf, pip_settings
 

@@ -1,0 +1,105 @@
+"""What the recorders share: an agent's process with a trace of all that passes, and its model.
+
+Each line of a trace is ``{"dir": "in" | "out", "msg": …}``: "in" is what went into the agent, "out"
+what it said.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+Json = dict[str, Any]
+Trace = list[Json]
+
+# A loaded machine took 4.2 s for the slowest step seen; an agent silent for this long is stuck.
+STEP_SECONDS_MAX = 60.0
+HOME_SHOWN = "home/user"
+
+
+class Process:
+    """One life of an agent process: messages go in, all that passes is kept in the trace."""
+
+    def __init__(self, command: list[str], home: Path, env: dict[str, str], trace: Trace) -> None:
+        self._started = time.monotonic()
+        self._log = (home / "agent.log").open("ab")
+        self._process = subprocess.Popen(
+            command,
+            cwd=home / "work",
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            start_new_session=True,
+        )
+        self._stdin = cast(IO[bytes], self._process.stdin)
+        self._stdout = cast(IO[bytes], self._process.stdout)
+        self._trace = trace
+
+    def send(self, message: Json) -> None:
+        """Write one message."""
+        self._trace.append({"dir": "in", "msg": message})
+        self._stdin.write(json.dumps(message).encode() + b"\n")
+        self._stdin.flush()
+
+    def heard(self, during: str) -> Iterator[Json]:
+        """Messages as they come, until nobody asks for more. SystemExit when none comes any
+        more, or the step takes too long."""
+        watchdog = threading.Timer(STEP_SECONDS_MAX, self.kill)
+        watchdog.start()
+        try:
+            for line in self._stdout:
+                yield self._hear(line)
+        finally:
+            watchdog.cancel()
+        raise SystemExit(f"the agent ended or was silent for {STEP_SECONDS_MAX} s during {during}")
+
+    def seconds(self) -> float:
+        """How long ago the process was started."""
+        return round(time.monotonic() - self._started, 3)
+
+    def kill(self) -> None:
+        """SIGKILL the whole process group."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Kill, and keep what was still in the pipe."""
+        self.kill()
+        for line in self._stdout:
+            self._hear(line)
+        self._process.wait()
+        self._stdin.close()
+        self._stdout.close()
+        self._log.close()
+
+    def _hear(self, line: bytes) -> Json:
+        message = cast(Json, json.loads(line))
+        self._trace.append({"dir": "out", "msg": message})
+        return message
+
+
+@contextmanager
+def scripted_model() -> Iterator[int]:
+    """A scripted model for as long as the recording lasts; gives its port."""
+    program = Path(__file__).with_name("scripted_model.py")
+    command = [sys.executable, str(program)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            yield int(json.loads(cast(IO[bytes], process.stdout).readline())["port"])
+        finally:
+            process.terminate()
+
+
+def written(trace: Trace, home: Path) -> str:
+    """The trace as lines, without the paths of this machine, be they absolute or relative to /."""
+    lines = (json.dumps(entry, ensure_ascii=False) for entry in trace)
+    machine = str(home).lstrip("/")
+    return "".join(line.replace(machine, HOME_SHOWN) + "\n" for line in lines)
