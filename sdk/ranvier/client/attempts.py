@@ -37,7 +37,7 @@ class Attempts(Generic[Result]):
         self._retries_max = retries_max
         self._attempt = 0
         content = call.content()
-        headers = {"accept": "application/json"}
+        headers = {"accept": "application/json", **call.headers}
         if call.method != "GET":
             headers[REQUEST_ID] = call.request_id or fresh_id
         if content is not None:
@@ -57,16 +57,14 @@ class Attempts(Generic[Result]):
         """An answer came: its result, another attempt, or the error that it stands for."""
         if 200 <= status < 300:
             return Done(self._read(body))
-        wait = retries.after_answer(
-            self._attempt, status, headers, chance, is_repeatable=self._call.is_repeatable
-        )
+        wait = retries.after_answer(self._attempt, status, headers, chance)
         if wait is None or self._attempt >= self._retries_max:
             raise of_answer(status, body)
         return self._again(wait)
 
-    def unanswered(self, error: RanvierError, chance: float, *, was_sent: bool) -> Again:
+    def unanswered(self, error: RanvierError, chance: float) -> Again:
         """No answer came: another attempt, or raises the error."""
-        if self._attempt >= self._retries_max or (was_sent and not self._call.is_repeatable):
+        if self._attempt >= self._retries_max:
             raise error
         return self._again(retries.backoff(self._attempt, chance))
 

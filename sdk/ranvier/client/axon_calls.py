@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 from pydantic import TypeAdapter
 
-from ranvier.client.calls import Call, as_query, given, reader
+from ranvier.client.calls import Call, as_page, as_query, given, reader
 from ranvier.client.models import Axon, EventPage, Nothing, Page, Published, SqlBatch, SqlResult
-from ranvier.events import AxonEvent, Origin
+from ranvier.events import AxonEvent, NewEvent, Origin
 
 SOURCE: Final = "ranvier-sdk"
 """What `source` says when the caller names none."""
@@ -24,9 +24,9 @@ _published: Final = reader(Published)
 _nothing: Final = reader(Nothing)
 _sql_result: Final = reader(SqlResult)
 _sql_batch: Final = reader(SqlBatch)
-_raw: Final[TypeAdapter[dict[str, Any]]] = TypeAdapter(dict[str, Any])
 _axon_page: Final = TypeAdapter(Page[Axon])
 _event_page: Final = TypeAdapter(EventPage)
+_published_list: Final = TypeAdapter(list[Published])
 
 
 def create(
@@ -84,16 +84,34 @@ def publish(
     *,
     origin: Origin = Origin.USER,
     source: str = SOURCE,
+    expected_sequence: int | None = None,
     request_id: str | None = None,
 ) -> Call[Published]:
     """Append an event; when this returns it is on disk (J2).
 
     A string is stored byte for byte; anything else is written as JSON. Retries keep the request's
     id, so they append nothing twice (J4). Give your own `request_id` to be safe over restarts too.
+    With `expected_sequence` it is appended only if that is still the axon's last: else Conflict.
     """
     text = payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)
-    body = {"event_type": event_type, "origin": origin, "payload": text, "source": source}
-    return Call("POST", path_of(axon_id, "publish"), _published, body=body, request_id=request_id)
+    body = _event_body(NewEvent(origin, source, event_type, text))
+    headers = _expecting(expected_sequence)
+    path = path_of(axon_id, "publish")
+    return Call("POST", path, _published, body=body, request_id=request_id, headers=headers)
+
+
+def publish_many(
+    axon_id: str,
+    events: Sequence[NewEvent],
+    *,
+    expected_sequence: int | None = None,
+    request_id: str | None = None,
+) -> Call[list[Published]]:
+    """Append events in one transaction: all of them or none, next to each other, in this order."""
+    body = [_event_body(event) for event in events]
+    headers = _expecting(expected_sequence)
+    path = path_of(axon_id, "publish")
+    return Call("POST", path, _read_batch, body=body, request_id=request_id, headers=headers)
 
 
 def events(
@@ -117,8 +135,6 @@ def sql_query(axon_id: str, sql: str, params: Sequence[Any] = ()) -> Call[SqlRes
         path_of(axon_id, "sql/query"),
         _sql_result,
         body={"sql": sql, "params": list(params)},
-        # Nobody can tell whether an UPDATE whose answer was lost should be made again.
-        is_repeatable=False,
     )
 
 
@@ -127,12 +143,25 @@ def sql_batch(axon_id: str, statements: Sequence[Statement]) -> Call[SqlBatch]:
     split = [(s, ()) if isinstance(s, str) else s for s in statements]
     body = {"statements": [{"sql": sql, "params": list(params)} for sql, params in split]}
     path = path_of(axon_id, "sql/batch")
-    return Call("POST", path, _sql_batch, body=body, is_repeatable=False)
+    return Call("POST", path, _sql_batch, body=body)
 
 
 def path_of(axon_id: str, tail: str = "") -> str:
     """The path of an axon or of something of it."""
     return f"{AXONS}/{quote(axon_id, safe='')}" + (f"/{tail}" if tail else "")
+
+
+def _event_body(event: NewEvent) -> dict[str, Any]:
+    return {
+        "event_type": event.event_type,
+        "origin": event.origin,
+        "payload": event.payload,
+        "source": event.source,
+    }
+
+
+def _expecting(sequence: int | None) -> dict[str, str]:
+    return {} if sequence is None else {"if-match": f'"{sequence}"'}
 
 
 def event_of(data: str) -> AxonEvent:
@@ -141,17 +170,16 @@ def event_of(data: str) -> AxonEvent:
 
 
 def _read_axons(body: bytes) -> Page[Axon]:
-    return _axon_page.validate_python(_as_page(body, "axons"))
+    return _axon_page.validate_python(as_page(body, "axons"))
+
+
+def _read_batch(body: bytes) -> list[Published]:
+    answer = as_page(body, "events")
+    return _published_list.validate_python(answer["items"])
 
 
 def _read_events(body: bytes) -> EventPage:
-    return _event_page.validate_python(_as_page(body, "events"))
-
-
-def _as_page(body: bytes, plural: str) -> dict[str, Any]:
-    """Runloop's lists name their items by what they are."""
-    answer = _raw.validate_json(body)
-    return {**answer, "items": answer.get(plural)}
+    return _event_page.validate_python(as_page(body, "events"))
 
 
 _EVENT: Final = TypeAdapter(AxonEvent)

@@ -77,6 +77,7 @@ class Axons:
     update: Final = _Performed(axon_calls.update)
     delete: Final = _Performed(axon_calls.delete)
     publish: Final = _Performed(axon_calls.publish)
+    publish_many: Final = _Performed(axon_calls.publish_many)
     events: Final = _Performed(axon_calls.events)
 
     def subscribe(
@@ -183,8 +184,7 @@ class Ranvier:
                 response = self._http.request(**attempts.request)
             except httpx.RequestError as error:
                 ours = transport.in_our_words(error, self.settings)
-                sent = transport.was_sent(error)
-                again = attempts.unanswered(ours, random.random(), was_sent=sent)
+                again = attempts.unanswered(ours, random.random())
             else:
                 outcome = attempts.answered(
                     response.status_code, response.headers, response.content, random.random()

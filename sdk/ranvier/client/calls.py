@@ -1,9 +1,9 @@
 """One call as a value: what is sent, and how its answer is read. Pure; the shells perform it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -17,17 +17,17 @@ Json = Mapping[str, Any]
 class Call(Generic[Result]):
     """A request and its reader. The reader raises pydantic's ValidationError (a ValueError).
 
-    `is_repeatable`: it may be sent again although the first may have been performed, because the
-    server knows it again by `request_id` (J4) or doing it twice is the same as once.
+    Every call may be sent again although the first may have been performed: the server knows it
+    again by its request id (J4), or doing it twice is the same as once.
     """
 
     method: str
     path: str
     read: Callable[[bytes], Result]
     query: Mapping[str, str] = field(default_factory=dict)
-    body: Json | None = None
+    body: Json | Sequence[Json] | None = None
     request_id: str | None = None
-    is_repeatable: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def content(self) -> bytes | None:
         """The body's bytes, None when there is none; raises RanvierError for what is no text."""
@@ -60,3 +60,12 @@ def _word(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+def as_page(body: bytes, plural: str) -> dict[str, Any]:
+    """A list as pydantic reads a `Page`: Runloop's name their items by what they are."""
+    answer = _OBJECT.validate_json(body)
+    return {**answer, "items": answer.get(plural)}
+
+
+_OBJECT: Final = TypeAdapter(dict[str, Any])

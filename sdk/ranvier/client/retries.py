@@ -15,7 +15,6 @@ ASKED_SECONDS_MAX: Final = 60.0
 """A longer `retry-after` is not obeyed but answered with the error."""
 
 RETRYABLE: Final = frozenset({408, 409, 429})
-TOO_MANY: Final = 429
 
 
 def backoff(attempt: int, chance: float) -> float:
@@ -33,13 +32,10 @@ def is_retryable(status: int, headers: Mapping[str, str]) -> bool:
 
 
 def after_answer(
-    attempt: int, status: int, headers: Mapping[str, str], chance: float, *, is_repeatable: bool
+    attempt: int, status: int, headers: Mapping[str, str], chance: float
 ) -> float | None:
-    """Seconds to wait before the call is sent again, or None when the answer stands.
-
-    A call that must not be performed twice is repeated only after 429: that one was not begun.
-    """
-    if not is_retryable(status, headers) or (status != TOO_MANY and not is_repeatable):
+    """Seconds to wait before the call is sent again, or None when the answer stands."""
+    if not is_retryable(status, headers):
         return None
     asked = asked_seconds(headers)
     if asked is not None and asked > ASKED_SECONDS_MAX:

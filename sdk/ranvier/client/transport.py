@@ -16,8 +16,6 @@ from ranvier.client.settings import (
 STREAM_TIMEOUT: Final = httpx.Timeout(CONNECT_SECONDS, read=STREAM_SILENCE_SECONDS)
 STREAM_HEADERS: Final = {"accept": "text/event-stream", "accept-encoding": "identity"}
 
-_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-
 
 def options(settings: Settings) -> dict[str, Any]:
     """Arguments of `httpx.Client` and `httpx.AsyncClient`."""
@@ -30,11 +28,6 @@ def options(settings: Settings) -> dict[str, Any]:
         "timeout": httpx.Timeout(settings.timeout_seconds, connect=CONNECT_SECONDS),
         "limits": httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=20),
     }
-
-
-def was_sent(error: httpx.RequestError) -> bool:
-    """Whether the server may have seen the request."""
-    return not isinstance(error, _NOT_SENT)
 
 
 def in_our_words(error: httpx.RequestError, settings: Settings) -> RanvierError:

@@ -2,11 +2,9 @@
 
 import asyncio
 
-import pytest
 from broker_box import API_KEY, Server
 from cutting_proxy import CuttingProxy
 from ranvier import AsyncRanvier
-from ranvier.client.errors import ConnectionFailed
 
 EVENTS = 40
 WAIT_SECONDS = 60.0
@@ -34,15 +32,20 @@ async def test_a_publish_whose_answer_was_lost_is_made_again_and_stands_once(
     assert payloads == [str(number) for number in range(EVENTS // 4)]
 
 
-async def test_a_statement_that_may_have_been_run_is_not_sent_again(
+async def test_a_statement_whose_answer_was_lost_is_sent_again_and_run_once(
     server: Server, ranvier: AsyncRanvier
 ) -> None:
     axon = await ranvier.axons.create()
-    async with CuttingProxy(server.port, lambda connection: 0) as proxy:
+    sql = ranvier.axons.sql
+    await sql.query(axon.id, "CREATE TABLE t (n INTEGER)")
+    async with CuttingProxy(
+        server.port, lambda connection: 0 if connection == 1 else None
+    ) as proxy:
         async with AsyncRanvier(proxy.url, API_KEY) as client:
-            with pytest.raises(ConnectionFailed):
-                await client.axons.sql.query(axon.id, "INSERT INTO t VALUES (1)")
-        assert proxy.connections == 1
+            done = await client.axons.sql.query(axon.id, "INSERT INTO t VALUES (?)", [7])
+            assert done.meta.changes == 1
+        assert (proxy.cuts, proxy.connections) == (1, 2)
+    assert (await sql.query(axon.id, "SELECT n FROM t")).rows == [[7]]
 
 
 async def test_a_stream_cut_again_and_again_gives_every_event_once(

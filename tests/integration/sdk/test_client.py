@@ -7,12 +7,13 @@ from broker_box import API_KEY, Server
 from ranvier import AsyncRanvier, Ranvier
 from ranvier.client.errors import (
     BadRequest,
+    Conflict,
     ConnectionFailed,
     NotFound,
     PayloadTooLarge,
     Unauthenticated,
 )
-from ranvier.events import PAYLOAD_BYTES_MAX, Origin
+from ranvier.events import PAYLOAD_BYTES_MAX, NewEvent, Origin
 
 WAIT_SECONDS = 20.0
 
@@ -64,6 +65,35 @@ async def test_what_is_published_twice_with_one_request_id_stands_once(
     twice = [await ranvier.axons.publish(axon.id, "t", "x", request_id="once") for _ in range(2)]
     assert twice[0] == twice[1]
     assert (await ranvier.axons.events(axon.id)).total_count == 1
+
+
+async def test_batches_stand_together_and_expected_sequences_refuse_the_late(
+    ranvier: AsyncRanvier,
+) -> None:
+    axon = await ranvier.axons.create()
+    batch = [NewEvent(Origin.USER, "app", "t", str(number)) for number in range(3)]
+    done = await ranvier.axons.publish_many(axon.id, batch, expected_sequence=0)
+    assert [each.sequence for each in done] == [1, 2, 3]
+    await ranvier.axons.publish(axon.id, "t", "", expected_sequence=3)
+    with pytest.raises(Conflict, match="Read the present state") as refused:
+        await ranvier.axons.publish(axon.id, "t", "", expected_sequence=3)
+    assert refused.value.status == 412
+    assert (await ranvier.axons.events(axon.id)).total_count == 4
+
+
+async def test_a_database_of_the_axons_own(ranvier: AsyncRanvier) -> None:
+    axon = await ranvier.axons.create()
+    sql = ranvier.axons.sql
+    insert = ("INSERT INTO t VALUES (?, ?)", [1, "ä"])
+    done = await sql.batch(axon.id, ["CREATE TABLE t (n INTEGER, s TEXT)", insert])
+    assert [outcome.error for outcome in done.results] == [None, None]
+    result = await sql.query(axon.id, "SELECT * FROM t")
+    assert result.records() == [{"n": 1, "s": "ä"}]
+    assert [column.type for column in result.columns] == ["INTEGER", "TEXT"]
+    failed = await sql.batch(axon.id, [insert, "SELECT nonsense"])
+    assert failed.results[1].error is not None
+    with pytest.raises(BadRequest, match="nonsense"):
+        await sql.query(axon.id, "SELECT nonsense")
 
 
 async def test_a_subscriber_may_choose_origins_and_types(ranvier: AsyncRanvier) -> None:

@@ -78,29 +78,17 @@ def test_a_page_of_a_proxy_and_an_answer_of_another_service_are_explained() -> N
         assert ranvier.axons.retrieve("axn/../1").id == "axn_1"
 
 
-def test_what_may_have_been_done_is_not_sent_again_unless_it_is_safe() -> None:
+def test_a_call_that_was_not_answered_is_repeated_under_its_id() -> None:
     sent = []
 
     def lost(request: httpx.Request) -> httpx.Response:
-        sent.append(request.url.path)
+        sent.append((request.headers["x-request-id"], request.headers.get("if-match")))
         raise httpx.ReadTimeout("no answer")
 
     with client(lost) as ranvier:
-        with pytest.raises(ConnectionFailed):
-            ranvier.axons.sql.query("axn_1", "DELETE FROM t")
-        assert len(sent) == 1
-        with pytest.raises(ConnectionFailed):
-            ranvier.axons.publish("axn_1", "t", "")
-        assert len(sent) == 4
-
-    def busy(request: httpx.Request) -> httpx.Response:
-        sent.append(request.url.path)
-        return httpx.Response(429, headers=SOON)
-
-    sent.clear()
-    with client(busy) as ranvier, pytest.raises(RateLimited):
-        ranvier.axons.sql.query("axn_1", "DELETE FROM t")
-    assert len(sent) == 3, "429 means that nothing was begun"
+        with pytest.raises(ConnectionFailed, match="did not answer in time"):
+            ranvier.axons.publish("axn_1", "t", "", request_id="mine", expected_sequence=4)
+        assert sent == [("mine", '"4"')] * 3
 
 
 def test_a_payload_is_sent_as_it_is_and_half_a_character_is_refused_here() -> None:
