@@ -8,6 +8,7 @@ import re
 import select
 import signal
 import struct
+import subprocess
 import termios
 import time
 from types import TracebackType
@@ -94,3 +95,22 @@ class Terminal:
             return False
         self.screen += self._decoder.decode(chunk)
         return bool(chunk)
+
+
+def unread(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command whose output nobody reads, as when `| head` has ended."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        return subprocess.run(
+            command,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=SHOWN_SECONDS_MAX,
+            check=False,
+        )
+    finally:
+        os.close(writer)

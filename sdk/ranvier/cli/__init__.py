@@ -9,9 +9,15 @@ from typing import Final
 
 EXIT_USAGE: Final = 2
 
+NOT_NEEDED: Final = ("httpx._main",)
+"""httpx's own command line, which it imports together with rich and pygments where those are
+installed: a quarter of a second of every command. httpx goes on without it."""
+
 
 def main() -> None:
     """Entry point of the console script."""
+    for name in NOT_NEEDED:
+        sys.modules[name] = None  # type: ignore[assignment] # how Python says: not importable
     try:
         from ranvier.cli.app import run
     except ModuleNotFoundError as error:

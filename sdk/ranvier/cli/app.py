@@ -85,7 +85,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except RanvierError as error:
         output.complain(str(error))
         return exit_code(error)
-    except BrokenPipeError:  # `| head` has read enough; nothing more may be flushed to it
+    except output.NobodyReads:  # they have read enough; nothing more may be flushed to them
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:

@@ -9,8 +9,7 @@ import typer
 
 from ranvier.cli import output
 from ranvier.cli.output import Format, FormatOption
-from ranvier.cli.target import Target
-from ranvier.client.blocking import Ranvier
+from ranvier.cli.target import client_of
 from ranvier.client.errors import RanvierError
 from ranvier.events import Origin
 from ranvier.verify import Checker
@@ -73,7 +72,9 @@ Examples:
 @app.command(epilog="\b\nExample:\n  ranvier axon create fixer --metadata team=a")
 def create(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="A name; need not be unique.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A name; need not be unique.", metavar="NAME")
+    ] = None,
     metadata: Annotated[
         list[str] | None, typer.Option(help="KEY=VALUE; may be given several times.")
     ] = None,
@@ -81,7 +82,7 @@ def create(
 ) -> None:
     """Make an axon and print its id."""
     pairs = dict(_pair(text) for text in metadata or [])
-    with _client(context) as client:
+    with client_of(context) as client:
         axon = client.axons.create(name, metadata=pairs or None)
     output.as_json(axon) if form is Format.JSON else output.say(axon.id)
 
@@ -95,7 +96,7 @@ def list_axons(
     form: FormatOption = Format.TEXT,
 ) -> None:
     """List axons, newest first."""
-    with _client(context) as client:
+    with client_of(context) as client:
         page = client.axons.list(name=name, search=search, limit=limit)
     output.table(page.items, ("id", "name", "created_at_ms", "deleted_at_ms", "metadata"), form)
     if page.has_more:
@@ -105,7 +106,7 @@ def list_axons(
 @app.command()
 def get(context: typer.Context, axon: AxonArgument, form: FormatOption = Format.TEXT) -> None:
     """Show one axon."""
-    with _client(context) as client:
+    with client_of(context) as client:
         output.one(client.axons.retrieve(axon), form)
 
 
@@ -118,7 +119,7 @@ def delete(
     """Delete an axon's events for good."""
     if not yes:
         typer.confirm(f"Delete {axon} and all its events?", abort=True, err=True)
-    with _client(context) as client:
+    with client_of(context) as client:
         client.axons.delete(axon)
 
 
@@ -126,9 +127,12 @@ def delete(
 def publish(
     context: typer.Context,
     axon: AxonArgument,
-    event_type: Annotated[str, typer.Argument(help="What happened, like user.message.")],
+    event_type: Annotated[
+        str, typer.Argument(help="What happened, like user.message.", metavar="EVENT_TYPE")
+    ],
     payload: Annotated[
-        str, typer.Argument(help="Stored byte for byte; - reads it from stdin.")
+        str,
+        typer.Argument(help="Stored byte for byte; - reads it from stdin.", metavar="PAYLOAD"),
     ] = "{}",
     origin: Annotated[Said, typer.Option(help="Who produced it.")] = Said.USER,
     source: Annotated[str, typer.Option(help="Where it comes from.")] = "ranvier-cli",
@@ -139,7 +143,7 @@ def publish(
 ) -> None:
     """Append an event and print its sequence. When it is printed, the event is on disk."""
     text = _stdin() if payload == "-" else payload
-    with _client(context) as client:
+    with client_of(context) as client:
         published = client.axons.publish(
             axon, event_type, text, origin=_ORIGINS[origin], source=source, request_id=request_id
         )
@@ -158,7 +162,7 @@ def tail(
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Show events as they come, until Ctrl-C. Broken connections are resumed without a gap."""
-    with _client(context) as client:
+    with client_of(context) as client:
         if after is None:
             head = client.axons.events(axon, limit=1, include_total_count=True).total_count or 0
             after = max(head - EVENTS_SHOWN, 0)
@@ -181,8 +185,11 @@ def events(
     whole: Annotated[bool, typer.Option("--whole", help="Do not cut long payloads.")] = False,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Show the newest events that stand on the axon, oldest of them first, and end."""
-    with _client(context) as client:
+    """Show the newest events and end.
+
+    The oldest of them comes first, as in `tail`.
+    """
+    with client_of(context) as client:
         if everything:
             for event in client.axons.history(axon):
                 output.event(event, form, whole=whole)
@@ -196,14 +203,18 @@ def events(
 def sql(
     context: typer.Context,
     axon: AxonArgument,
-    statement: Annotated[str, typer.Argument(help="One SQL statement.")],
+    statement: Annotated[str, typer.Argument(help="One SQL statement.", metavar="STATEMENT")],
     params: Annotated[
-        list[str] | None, typer.Argument(help="Values of its ?; JSON where they are, else text.")
+        list[str] | None,
+        typer.Argument(help="Values of its ?; JSON where they are, else text.", metavar="VALUE"),
     ] = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Run a statement on the axon's own SQL database; rl_axon_events holds its events."""
-    with _client(context) as client:
+    """Run SQL in the axon's own database.
+
+    Its table rl_axon_events holds the events of the axon.
+    """
+    with client_of(context) as client:
         result = client.axons.sql.query(axon, statement, [_value(text) for text in params or []])
     if form is Format.JSON:
         output.as_json(result)
@@ -225,9 +236,12 @@ def verify(
     ] = False,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Read a whole axon and hold what Ranvier promises against it; exit code 5 if it was broken."""
+    """Check what Ranvier promises on an axon.
+
+    It reads the whole axon; findings go to stdout, and the exit code is 5 if there are any.
+    """
     checker = Checker()
-    with _client(context) as client:
+    with client_of(context) as client:
         for event in client.axons.history(axon):
             checker.feed(event)
     findings = checker.finish(is_idle=idle)
@@ -249,11 +263,6 @@ def verify(
     output.note(f"{read}: {len(findings) or 'no'} broken promises.")
     if findings:
         raise typer.Exit(EXIT_BROKEN)
-
-
-def _client(context: typer.Context) -> Ranvier:
-    target: Target = context.obj
-    return target.blocking()
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -6,14 +6,17 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from pydantic import BaseModel, TypeAdapter
 
 from ranvier.events import AxonEvent, Origin
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 LINE_WIDTH_MIN: Final = 60
 
@@ -31,7 +34,6 @@ FormatOption = Annotated[
     Format, typer.Option("--output", "-o", help="text for people, json (one a line) for scripts.")
 ]
 
-_EVENT: Final = TypeAdapter(AxonEvent)
 _COLOURS: Final = {
     Origin.USER: typer.colors.CYAN,
     Origin.EXTERNAL: typer.colors.MAGENTA,
@@ -40,11 +42,22 @@ _COLOURS: Final = {
 }
 
 
+class NobodyReads(Exception):
+    """Whoever read the output has gone (`| head`). No OSError: the command line library would make
+    a failure of it."""
+
+
 def say(text: str = "", *, end: str = "\n", to_stderr: bool = False) -> None:
-    """Print at once; colours are taken out unless it is a terminal that wants them."""
+    """Print at once; colours are taken out unless it is a terminal that wants them.
+
+    Raises NobodyReads.
+    """
     colour = False if os.environ.get("NO_COLOR") else None
-    typer.echo(text + end, nl=False, err=to_stderr, color=colour)
-    (sys.stderr if to_stderr else sys.stdout).flush()
+    try:
+        typer.echo(text + end, nl=False, err=to_stderr, color=colour)
+        (sys.stderr if to_stderr else sys.stdout).flush()
+    except BrokenPipeError:
+        raise NobodyReads from None
 
 
 def printable(text: str) -> str:
@@ -63,16 +76,15 @@ def note(text: str) -> None:
 
 
 def as_json(value: Any) -> None:
-    """One value on one line."""
+    """One value on one line: an event, a model of the client, or what JSON knows."""
     if isinstance(value, AxonEvent):
-        say(_EVENT.dump_json(value).decode())
-    elif isinstance(value, BaseModel):
-        say(value.model_dump_json())
-    else:
-        say(json.dumps(value, ensure_ascii=False))
+        value = asdict(value)
+    elif hasattr(value, "model_dump"):
+        value = value.model_dump(mode="json")
+    say(json.dumps(value, ensure_ascii=False))
 
 
-def one(value: BaseModel, form: Format) -> None:
+def one(value: "BaseModel", form: Format) -> None:
     """One thing: its fields below each other."""
     if form is Format.JSON:
         as_json(value)
@@ -83,7 +95,7 @@ def one(value: BaseModel, form: Format) -> None:
         say(f"{name:<{width}}  {_cell(name, field)}")
 
 
-def table(rows: Sequence[BaseModel], columns: Sequence[str], form: Format) -> None:
+def table(rows: "Sequence[BaseModel]", columns: Sequence[str], form: Format) -> None:
     """Things below each other, some of their fields beside each other."""
     if form is Format.JSON:
         for row in rows:

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from typing import Annotated, Final, assert_never
+from typing import TYPE_CHECKING, Annotated, Final, assert_never
 
 import typer
 
@@ -29,8 +29,10 @@ from ranvier.cli.conversation import (
 from ranvier.cli.dialects import Dialect, Message
 from ranvier.cli.output import Format, FormatOption
 from ranvier.cli.target import Target
-from ranvier.client.aio import AsyncRanvier
 from ranvier.client.errors import RanvierError
+
+if TYPE_CHECKING:
+    from ranvier import AsyncRanvier
 
 SOURCE: Final = "ranvier-cli"
 HISTORY_READ: Final = 100
@@ -71,7 +73,7 @@ Examples:
 def prompt(
     context: typer.Context,
     axon: Annotated[str, typer.Option(help="Axon of a devbox's broker mount.", metavar="AXON")],
-    text: Annotated[list[str] | None, typer.Argument(help="What to say.")] = None,
+    text: Annotated[list[str] | None, typer.Argument(help="What to say.", metavar="TEXT")] = None,
     permission: Annotated[
         Permission | None,
         typer.Option(
@@ -81,7 +83,10 @@ def prompt(
     ] = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Talk to the agent behind an axon: its words as they come, its tools, its questions."""
+    """Talk to the agent behind an axon.
+
+    It shows the words as they come, the tools that are used, and asks you what the agent asks.
+    """
     target: Target = context.obj
     is_terminal = sys.stdin.isatty()
     allowed = permission or (Permission.ASK if is_terminal else Permission.DENY)
@@ -130,18 +135,18 @@ class _Talk:
         self._end_line()
         return ending
 
-    async def _attend(self, client: AsyncRanvier, turn: Conversation, after: int) -> Ending:
+    async def _attend(self, client: "AsyncRanvier", turn: Conversation, after: int) -> Ending:
         inputs, failed = _Inputs(), None
         try:
             async with _listening(client, self._axon, after, inputs):
                 return await self._play(client, turn, inputs)
-        except* RanvierError as errors:  # the task group has wrapped it
+        except* (RanvierError, output.NobodyReads) as errors:  # the task group has wrapped it
             failed = errors.exceptions[0]
         raise failed or RanvierError("The turn was left without a reason.")
 
     async def _play(
         self,
-        client: AsyncRanvier,
+        client: "AsyncRanvier",
         turn: Conversation,
         inputs: "_Inputs",
     ) -> Ending:
@@ -244,7 +249,7 @@ class _Keyboard:
 
 @asynccontextmanager
 async def _listening(
-    client: AsyncRanvier,
+    client: "AsyncRanvier",
     axon: str,
     after: int,
     inputs: _Inputs,
@@ -274,7 +279,7 @@ async def _listening(
         loop.remove_signal_handler(signal.SIGINT)
 
 
-async def _learn(client: AsyncRanvier, axon: str) -> Dialect:
+async def _learn(client: "AsyncRanvier", axon: str) -> Dialect:
     dialect = Dialect()
     for event in reversed((await client.axons.events(axon, limit=HISTORY_READ)).items):
         dialect.learn(event)

@@ -42,7 +42,10 @@ def serve(
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8080,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Start the API server alone: axons without a cluster. Ctrl-C stops it."""
+    """Start the API server alone: axons, no agents.
+
+    Ctrl-C stops it.
+    """
     if importlib.util.find_spec(PACKAGE) is None:
         raise RanvierError(
             "The API server is not installed beside this command.",

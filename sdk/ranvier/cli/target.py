@@ -1,12 +1,17 @@
-"""Which server the command speaks to, and where a local server keeps its things."""
+"""Which server the command speaks to, and where a local server keeps its things.
+
+The client is imported when it is used: help and completion answer at once.
+"""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from ranvier.client.aio import AsyncRanvier
-from ranvier.client.blocking import Ranvier
+import typer
+
+if TYPE_CHECKING:
+    from ranvier import AsyncRanvier, Ranvier
 
 RETRIES: Final = 3
 """Somebody waits at the terminal: give up within seconds, not a minute."""
@@ -27,12 +32,16 @@ class Target:
     base_url: str | None
     api_key: str | None
 
-    def blocking(self) -> Ranvier:
+    def blocking(self) -> "Ranvier":
         """A client; raises NotConfigured."""
+        from ranvier.client.blocking import Ranvier
+
         return Ranvier(self.base_url, self._key(), retries=RETRIES)
 
-    def asynchronous(self) -> AsyncRanvier:
+    def asynchronous(self) -> "AsyncRanvier":
         """The same for asyncio."""
+        from ranvier.client.aio import AsyncRanvier
+
         return AsyncRanvier(self.base_url, self._key(), retries=RETRIES)
 
     def _key(self) -> str | None:
@@ -43,3 +52,9 @@ class Target:
             return (data_default() / KEY_FILE).read_text(encoding="utf-8").strip()
         except OSError:
             return None
+
+
+def client_of(context: typer.Context) -> "Ranvier":
+    """The client that a command was asked to use; raises NotConfigured."""
+    target: Target = context.obj
+    return target.blocking()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from broker_box import API_KEY, FACT_SECONDS_MAX, Box, Server
 from ranvier import AsyncRanvier
+from terminal import unread
 
 COMMAND = [sys.executable, "-m", "ranvier.cli"]
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -72,6 +73,14 @@ def test_failures_are_one_sentence_and_an_exit_code(cli: Cli) -> None:
     assert "Set RANVIER_API_KEY" in cli("axon", "list", status=3, RANVIER_API_KEY="wrong").stderr
     assert "No such command" in cli("axon", "bogus", status=2).stderr
     assert "KEY=VALUE" in cli("axon", "create", "x", "--metadata", "team", status=2).stderr
+
+
+def test_a_reader_that_has_read_enough_is_no_failure(server: Server, cli: Cli) -> None:
+    axon = cli("axon", "create").stdout.strip()
+    cli("axon", "publish", axon, "t")
+    env = {**os.environ, "RANVIER_BASE_URL": server.url, "RANVIER_API_KEY": API_KEY}
+    done = unread([*COMMAND, "axon", "events", axon], env)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_help_shows_examples_and_exit_codes_and_shells_are_completed(cli: Cli) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from broker_box import API_KEY, FACT_SECONDS_MAX, Box, Server, payload
-from terminal import Terminal
+from terminal import Terminal, unread
 
 
 @pytest.fixture
@@ -119,6 +119,11 @@ async def test_a_single_prompt_through_pipes(box: Box) -> None:
     failed = await asyncio.to_thread(piped, box, "[[fail on purpose]]")
     assert failed.returncode == 1
     assert "on purpose" in failed.stderr
+
+
+async def test_a_reader_that_has_read_enough_is_no_failure(box: Box) -> None:
+    done = await asyncio.to_thread(unread, command(box, "[[say One]]"), environment(box))
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 async def test_a_script_reads_the_turn_as_json(box: Box) -> None:
