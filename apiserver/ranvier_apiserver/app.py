@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ranvier_apiserver import openapi, problems
 from ranvier_apiserver.errors import InvalidField, RanvierError
 from ranvier_apiserver.problems import Problem
-from ranvier_apiserver.routes import axons, events, health, internal, sql
+from ranvier_apiserver.routes import axons, events, health, internal, sql, transfer
 from ranvier_apiserver.routes.context import Context
 from ranvier_apiserver.routes.described import operation_of
 from ranvier_apiserver.routes.publish import Publish
@@ -31,7 +31,14 @@ HOT: Final[Mapping[tuple[str, str], type[Publish | Subscribe]]] = {
 }
 """By method and what follows the axon's id."""
 
-ROUTERS: Final = (axons.router, events.router, sql.router, internal.router, health.router)
+ROUTERS: Final = (
+    axons.router,
+    events.router,
+    sql.router,
+    transfer.router,
+    internal.router,
+    health.router,
+)
 
 log = logging.getLogger(__name__)
 

@@ -28,6 +28,8 @@ HASHED_PREFIX: Final = "sha256:"
 class Scope(StrEnum):
     AXONS_READ = "axons:read"
     AXONS_WRITE = "axons:write"
+    AXONS_IMPORT = "axons:import"
+    """With axons:write: events of any origin, as an export has them."""
     DEVBOXES_READ = "devboxes:read"
     DEVBOXES_WRITE = "devboxes:write"
 

@@ -57,6 +57,14 @@ class HeadMoved(RanvierError):
         self.head = head
 
 
+class AxonMounted(RanvierError):
+    def __init__(self, axon_id: str) -> None:
+        super().__init__(
+            f"Axon {axon_id!r} is mounted by a devbox, whose agent would take imported events for "
+            "new ones. Import into an axon of its own and mount it afterwards."
+        )
+
+
 class DevboxNotFound(RanvierError):
     def __init__(self, uid: str) -> None:
         super().__init__(f"Devbox {uid!r} is not registered with the journal.")

@@ -40,6 +40,7 @@ PROBLEMS: Final[Mapping[type[RanvierError], Problem]] = {
     errors.AxonDeleted: Problem(404, "axon_deleted"),
     errors.AxonFull: Problem(422, "axon_full"),
     errors.HeadMoved: Problem(412, "head_moved"),
+    errors.AxonMounted: Problem(422, "axon_mounted"),
     errors.DevboxNotFound: Problem(404, "devbox_not_found"),
     errors.MountNotFound: Problem(404, "mount_not_found"),
     errors.Fenced: Problem(409, FENCED, NEVER_AGAIN),

@@ -146,13 +146,13 @@ class Draft:
         self.base.next_axon += 1
         return number
 
-    def append(self, axon: Axon, new: NewEvent) -> AxonEvent:
-        """Number and hold one event; timestamps of an axon never go back."""
+    def append(self, axon: Axon, new: NewEvent, dated_ms: int | None = None) -> AxonEvent:
+        """Number and hold one event; timestamps of an axon never go back, nor beyond now."""
         head = self.head(axon.axon_id)
         event = AxonEvent(
             axon.axon_id,
             head.sequence + 1,
-            max(self.now_ms, head.timestamp_ms),
+            max(self._moment(dated_ms), head.timestamp_ms),
             new.origin,
             new.source,
             new.event_type,
@@ -173,6 +173,9 @@ class Draft:
         )
         self.events.append((axon.number, event, total))
         return event
+
+    def _moment(self, dated_ms: int | None) -> int:
+        return self.now_ms if dated_ms is None else min(dated_ms, self.now_ms)
 
     def origin_of(self, axon: Axon, sequence: int) -> Origin | None:
         for number, event, _ in self.events:

@@ -13,9 +13,9 @@ from typing import ClassVar, Final, Generic, TypeVar
 from ranvier.events import NewEvent
 from ranvier.internal import AxonBinding, AxonBindingView, DeletionPolicy
 
-from ranvier_apiserver.errors import AxonFull, HeadMoved
+from ranvier_apiserver.errors import AxonFull, AxonMounted, HeadMoved
 from ranvier_apiserver.journal.base import Draft
-from ranvier_apiserver.journal.store import Published
+from ranvier_apiserver.journal.store import Dated, Published
 from ranvier_apiserver.state import Axon, AxonClaim
 
 AXON_BYTES_MAX: Final = 10 * 1024**3
@@ -72,11 +72,7 @@ class Publish(Command[Published]):
 
     def run(self, draft: Draft) -> Published:
         axon = draft.live_axon(self.axon_id)
-        head = draft.head(self.axon_id)
-        if self.expected is not None and self.expected != head.sequence:
-            raise HeadMoved(self.axon_id, self.expected, head.sequence)
-        if head.payload_bytes + self.size > AXON_BYTES_MAX:
-            raise AxonFull(f"Axon {self.axon_id!r} holds {AXON_BYTES_MAX} bytes; create a new one.")
+        _expect_room(draft, self.axon_id, self.expected, self.size)
         for new in self.batch:
             last = draft.append(axon, new)
         return Published(last.sequence, last.timestamp_ms, len(self.batch))
@@ -86,6 +82,32 @@ class Publish(Command[Published]):
 
     def recall(self, kept: bytes) -> Published:
         return Published(*map(int, kept.split()))
+
+
+@dataclass(frozen=True, slots=True)
+class Restore(Command[Published]):
+    """Appends history: it starts no turn, also not for a devbox that mounts the axon later."""
+
+    axon_id: str
+    dated: Sequence[Dated]
+    expected: int
+    events: int  # type: ignore[misc]
+    size: int  # type: ignore[misc]
+
+    @classmethod
+    def of(cls, axon_id: str, dated: Sequence[Dated], expected: int) -> "Restore":
+        size = sum(len(each.event.payload.encode()) for each in dated)
+        return cls(axon_id, dated, expected, len(dated), size)
+
+    def run(self, draft: Draft) -> Published:
+        axon = draft.live_axon(self.axon_id)
+        if any(m.axon_id == self.axon_id for box in draft.all_devboxes() for m in box.mounts):
+            raise AxonMounted(self.axon_id)
+        _expect_room(draft, self.axon_id, self.expected, self.size)
+        for each in self.dated:
+            last = draft.append(axon, each.event, each.timestamp_ms)
+        draft.put_axon(replace(axon, cursor_floor=last.sequence))
+        return Published(last.sequence, last.timestamp_ms, len(self.dated))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +233,15 @@ class Tidy(Command[None]):
                 " (SELECT number FROM answer ORDER BY number LIMIT ?) AND created_at_ms < ?"
             )
             draft.upkeep.append((statement, (TIDY_ROWS, draft.now_ms - ANSWERS_KEPT_MS)))
+
+
+def _expect_room(draft: Draft, axon_id: str, expected: int | None, size: int) -> None:
+    """The axon ends where the publisher thinks, and what comes fits."""
+    head = draft.head(axon_id)
+    if expected is not None and expected != head.sequence:
+        raise HeadMoved(axon_id, expected, head.sequence)
+    if head.payload_bytes + size > AXON_BYTES_MAX:
+        raise AxonFull(f"Axon {axon_id!r} holds {AXON_BYTES_MAX} bytes; create a new one.")
 
 
 def _claim_view(draft: Draft, claim: AxonClaim) -> AxonBindingView:

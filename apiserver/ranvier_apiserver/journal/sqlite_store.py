@@ -34,6 +34,7 @@ from ranvier_apiserver.journal.store import (
     AxonList,
     AxonQuery,
     Committed,
+    Dated,
     History,
     Listener,
     Page,
@@ -125,6 +126,9 @@ class SqliteStore:
         expected: int | None = None,
     ) -> Published:
         return await self._writer.submit(commands.Publish.of(axon_id, events, once, expected))
+
+    async def restore(self, axon_id: str, events: Sequence[Dated], expected: int) -> Published:
+        return await self._writer.submit(commands.Restore.of(axon_id, events, expected))
 
     async def read_after(
         self, axon_id: str, after: int, limit: int, only: EventFilter = EVERYTHING

@@ -36,6 +36,14 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class Dated:
+    """An event that happened elsewhere, at that time."""
+
+    event: NewEvent
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
     """What one commit made visible. `wakes`: devboxes that must run because of it (W1).
 
@@ -143,6 +151,10 @@ class Store(Protocol):
         expected: int | None = None,
     ) -> Published:
         """All of the events, at least one, or none of them."""
+        ...
+
+    async def restore(self, axon_id: str, events: Sequence[Dated], expected: int) -> Published:
+        """All of the events with their own timestamps, as history that no broker answers."""
         ...
 
     async def read_after(

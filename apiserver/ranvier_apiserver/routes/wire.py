@@ -63,6 +63,14 @@ class Nothing(_Answer):
     """`{}`: done."""
 
 
+class ImportView(_Answer):
+    """`skipped` lines stood on the axon already; `head` is its last sequence now."""
+
+    imported: int
+    skipped: int
+    head: int
+
+
 class Checks(BaseModel):
     """What was looked at, and whether it is well."""
 
