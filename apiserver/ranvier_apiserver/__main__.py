@@ -4,12 +4,14 @@ import asyncio
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Final
 
 import uvloop
 
 from ranvier_apiserver import auth, logs, serving, settings
 from ranvier_apiserver.app import create_app
+from ranvier_apiserver.audit_log import AuditLog
 from ranvier_apiserver.auth import Authenticator
 from ranvier_apiserver.axon_sql.engine import AxonSql
 from ranvier_apiserver.clock import wall_clock_ms
@@ -20,7 +22,7 @@ from ranvier_apiserver.journal.sqlite_store import SqliteStore
 from ranvier_apiserver.journal.store import Store
 from ranvier_apiserver.metrics import Metrics
 from ranvier_apiserver.routes.context import Context
-from ranvier_apiserver.routes.measured import Measured, metrics_app
+from ranvier_apiserver.routes.exchanges import Exchanges, audited, measured
 from ranvier_apiserver.settings import IdentitySource, Settings
 from ranvier_apiserver.tail import Tails
 from ranvier_apiserver.waker import Poker, RecordingPoker, Waker
@@ -51,25 +53,29 @@ def main() -> None:
 async def run(chosen: Settings) -> None:
     keys = auth.read_keys(chosen.api_keys_file) if chosen.api_keys_file else {}
     identities, poker = outside(chosen)
+    trail = trail_of(chosen)
     store = await SqliteStore.open(chosen.data, wall_clock_ms)
     sql = AxonSql(chosen.data / "sql", chosen.data / FILE_NAME, store.axon, wall_clock_ms)
     try:
         metrics = Metrics(wall_clock_ms)
         waker = Waker(store, poker, chosen.poke_delay_seconds, metrics.poked)
         tails = Tails()
-        metrics.observe(tails, store)
+        metrics.observe(tails, store, trail)
         store.listen(metrics.committed)
         # Pokes before streams: a wake is the longest way.
         store.listen(waker.committed)
         store.listen(tails.committed)
         store.listen(sql.committed)
         context = Context(store, tails, waker, Authenticator(keys, identities), sql)
-        app = Measured(create_app(context), metrics)
+        heard = [measured(metrics)]
+        if trail is not None:
+            heard.append(audited(trail, wall_clock_ms))
+        app = Exchanges(create_app(context), heard)
         async with asyncio.TaskGroup() as group:
             waking = group.create_task(waker.run())
             keeping = group.create_task(sql.run())
             tidying = group.create_task(tidy(store))
-            async with serving.aside(metrics_app(metrics), chosen.host, chosen.metrics_port):
+            async with serving.aside(metrics.app(), chosen.host, chosen.metrics_port):
                 await serving.serve(app, chosen.host, chosen.port, tails.close)
             waking.cancel()
             keeping.cancel()
@@ -77,6 +83,16 @@ async def run(chosen: Settings) -> None:
     finally:
         await sql.close()
         await store.close()
+        if trail is not None:
+            trail.close()
+
+
+def trail_of(chosen: Settings) -> AuditLog | None:
+    """Where writes are told of, if anywhere."""
+    if chosen.audit_log is None:
+        return None
+    path = None if chosen.audit_log == settings.STDERR else Path(chosen.audit_log)
+    return AuditLog(path, wall_clock_ms)
 
 
 def outside(chosen: Settings) -> tuple[Identities, Poker]:

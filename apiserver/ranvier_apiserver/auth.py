@@ -7,12 +7,13 @@ long, so a plain SHA-256 can not be turned back.
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from ranvier_apiserver import audit
 from ranvier_apiserver.errors import BadInput, Forbidden, Unauthenticated
 from ranvier_apiserver.identities import Broker, Identities, Operator
 
@@ -28,10 +29,18 @@ HASHED_PREFIX: Final = "sha256:"
 class Scope(StrEnum):
     AXONS_READ = "axons:read"
     AXONS_WRITE = "axons:write"
+    AXONS_PUBLISH = "axons:publish"
+    """Publishing events and nothing else, as a webhook needs it; axons:write can do it too."""
     AXONS_IMPORT = "axons:import"
     """With axons:write: events of any origin, as an export has them."""
     DEVBOXES_READ = "devboxes:read"
     DEVBOXES_WRITE = "devboxes:write"
+
+
+NONE: Final[frozenset[Scope]] = frozenset()
+IMPLIED_BY: Final[Mapping[Scope, frozenset[Scope]]] = {
+    Scope.AXONS_PUBLISH: frozenset({Scope.AXONS_WRITE})
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +59,13 @@ class Authenticator:
         self._keys = keys
         self._identities = identities
 
-    async def principal(self, scope: Mapping[str, Any]) -> Principal:
-        """The caller of an ASGI request, by its bearer token."""
-        token = _bearer(scope["headers"])
+    async def principal(self, scope: MutableMapping[str, Any]) -> Principal:
+        """The caller of an ASGI request, by its bearer token; noted for the audit trail."""
+        principal = await self._known(_bearer(scope["headers"]))
+        audit.note(scope, who=name_of(principal))
+        return principal
+
+    async def _known(self, token: str) -> Principal:
         digest = hashlib.sha256(token.encode()).digest()
         for known, key in self._keys.items():
             if hmac.compare_digest(known, digest):
@@ -62,10 +75,21 @@ class Authenticator:
         raise Unauthenticated("This API key or token is not known here.")
 
 
+def name_of(principal: Principal) -> str:
+    """What logs call a caller; it gives no secret away."""
+    match principal:
+        case ApiKey():
+            return f"key {principal.key_id}"
+        case Broker():
+            return f"broker {principal.devbox_uid}"
+        case Operator():
+            return "operator"
+
+
 def require(principal: Principal, scope: Scope) -> ApiKey:
     if not isinstance(principal, ApiKey):
         raise Forbidden("This route takes an API key, not a ServiceAccount's token.")
-    if scope not in principal.scopes:
+    if scope not in principal.scopes and not (principal.scopes & IMPLIED_BY.get(scope, NONE)):
         raise Forbidden(f"This API key lacks the scope {scope}.")
     return principal
 

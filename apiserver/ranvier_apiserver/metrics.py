@@ -7,9 +7,16 @@ scrape sees one moment. Names and units follow Prometheus' conventions.
 from collections.abc import Iterable
 from typing import Final, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    make_asgi_app,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from starlette.types import ASGIApp
 
 from ranvier_apiserver.clock import Clock
 from ranvier_apiserver.journal.store import Committed
@@ -35,6 +42,12 @@ class Queue(Protocol):
 
     @property
     def waiting_events(self) -> int: ...
+
+
+class Trail(Protocol):
+    """What is asked of the audit log at a scrape."""
+
+    lost: int
 
 
 class Metrics:
@@ -85,9 +98,14 @@ class Metrics:
             registry=registry,
         )
 
-    def observe(self, streams: Streams, queue: Queue) -> None:
+    def observe(self, streams: Streams, queue: Queue, trail: Trail | None = None) -> None:
         """Look at these at every scrape."""
-        self.registry.register(_Moment(streams, queue))
+        self.registry.register(_Moment(streams, queue, trail))
+
+    def app(self) -> ASGIApp:
+        """GET anything: the exposition. It has no key, so it is not on the port of the API."""
+        app: ASGIApp = make_asgi_app(self.registry)
+        return app
 
     def committed(self, committed: Committed) -> None:
         """A store listener."""
@@ -116,9 +134,10 @@ class Metrics:
 class _Moment(Collector):
     """Gauges that are looked up, not kept."""
 
-    def __init__(self, streams: Streams, queue: Queue) -> None:
+    def __init__(self, streams: Streams, queue: Queue, trail: Trail | None) -> None:
         self._streams = streams
         self._queue = queue
+        self._trail = trail
 
     def collect(self) -> Iterable[Metric]:
         yield GaugeMetricFamily(
@@ -134,3 +153,9 @@ class _Moment(Collector):
             "Events by which the slowest subscriber is behind its axon.",
             max(self._streams.lags(), default=0),
         )
+        if self._trail is not None:
+            yield CounterMetricFamily(
+                "ranvier_audit_lines_lost",
+                "Lines of the audit log that nobody took or no disk held.",
+                self._trail.lost,
+            )

@@ -5,6 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
+
+OFF: Final = "off"
+STDERR: Final = "stderr"
 
 
 class IdentitySource(StrEnum):
@@ -26,6 +30,8 @@ class Settings:
     operator_subject: str
     poke_delay_seconds: float
     log_level: str
+    audit_log: str | None
+    """`stderr` or a file's path."""
 
 
 def parse(argv: Sequence[str], environment: Mapping[str, str]) -> Settings:
@@ -42,6 +48,7 @@ def parse(argv: Sequence[str], environment: Mapping[str, str]) -> Settings:
         operator_subject=given.operator_subject,
         poke_delay_seconds=given.poke_delay_ms / 1000,
         log_level=given.log_level,
+        audit_log=None if given.audit_log == OFF else given.audit_log,
     )
 
 
@@ -76,4 +83,5 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     add("--poke-delay-ms", "0", "for fault tests: wait between commit and poke", type=float)
     add("--log-level", "info", "debug, info, warning or error (default: info)")
+    add("--audit-log", OFF, "a line for each write: off, stderr, or a file (default: off)")
     return parser

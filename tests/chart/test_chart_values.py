@@ -42,6 +42,7 @@ TOGGLES: dict[str, Any] = {
     "operator.serviceAccount.name": "mine",
     "operator.serviceAccount.annotations": {"a": "b"},
     "apiserver.logLevel": "WARNING",
+    "apiserver.auditLog": False,
     "apiserver.resources": {"requests": {"memory": "1Gi"}},
     "apiserver.extraEnv": [
         {"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}

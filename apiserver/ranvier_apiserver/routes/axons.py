@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from ranvier_apiserver import auth
+from ranvier_apiserver import audit, auth
 from ranvier_apiserver.auth import Scope
 from ranvier_apiserver.routes import queries, wire
 from ranvier_apiserver.routes.context import Caller, TheStore, body_of, once_of
@@ -45,7 +45,9 @@ async def create(
     """Create an axon"""
     key = auth.require(caller, Scope.AXONS_WRITE)
     once = once_of(request.scope, key)
-    return view(await store.create_axon(body.name, body.metadata or {}, once))
+    axon = await store.create_axon(body.name, body.metadata or {}, once)
+    audit.note(request.scope, axon_id=axon.axon_id)
+    return view(axon)
 
 
 @router.get("")

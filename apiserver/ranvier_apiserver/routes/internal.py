@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from ranvier.events import PAYLOAD_BYTES_MAX
 from ranvier.internal import (
     AppendAnswer,
@@ -19,7 +19,7 @@ from ranvier.internal import (
     SleepRequest,
 )
 
-from ranvier_apiserver import auth, bodies
+from ranvier_apiserver import audit, auth, bodies
 from ranvier_apiserver.errors import PayloadTooLarge
 from ranvier_apiserver.routes.context import Caller, OperatorOnly, TheStore, body_of
 
@@ -89,6 +89,7 @@ async def attach(
 
 @router.post("/devboxes/{uid}/mounts/{index}/append")
 async def append(
+    request: Request,
     uid: str,
     index: int,
     caller: Caller,
@@ -99,4 +100,6 @@ async def append(
     for event in body.events:
         if len(event.payload.encode()) > PAYLOAD_BYTES_MAX:
             raise PayloadTooLarge(f"A payload holds at most {PAYLOAD_BYTES_MAX} bytes.")
-    return await store.append(uid, index, body)
+    done = await store.append(uid, index, body)
+    audit.note(request.scope, sequence=done.last_sequence, events=len(body.events))
+    return done

@@ -14,7 +14,7 @@ from ranvier.events import PAYLOAD_BYTES_MAX, NewEvent, Origin
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ranvier_apiserver import auth, bodies, problems
+from ranvier_apiserver import audit, auth, bodies, problems
 from ranvier_apiserver.errors import BadInput, PayloadTooLarge, RanvierError
 from ranvier_apiserver.journal.store import Published
 from ranvier_apiserver.routes import wire
@@ -91,16 +91,19 @@ class Publish:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         caller = await self._context.authenticator.principal(scope)
-        key = auth.require(caller, auth.Scope.AXONS_WRITE)
+        key = auth.require(caller, auth.Scope.AXONS_PUBLISH)
         expected = expected_head(scope["headers"])
         body = await bodies.read(scope, receive, bodies.PUBLISH_BODY_BYTES_MAX)
         store, once = self._context.store, once_of(scope, key)
         axon_id = scope["path_params"]["axon_id"]
         if _ARRAY.match(body):
             done = await store.publish_many(axon_id, events_from(body), once, expected)
-            return Response(_each(done), media_type="application/json")
-        done = await store.publish(axon_id, event_from(body), once, expected)
-        return Response(_one(done.sequence, done), media_type="application/json")
+            text = _each(done)
+        else:
+            done = await store.publish(axon_id, event_from(body), once, expected)
+            text = _one(done.sequence, done)
+        audit.note(scope, sequence=done.sequence, events=done.count)
+        return Response(text, media_type="application/json")
 
 
 def expected_head(headers: Iterable[tuple[bytes, bytes]]) -> int | None:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
-from ranvier_apiserver import auth, transfer
+from ranvier_apiserver import audit, auth, transfer
 from ranvier_apiserver.auth import Scope
 from ranvier_apiserver.errors import BadInput
 from ranvier_apiserver.routes import queries, wire
@@ -55,6 +55,7 @@ async def import_(
         done = await transfer.Import(store, axon_id).run(lines)
     except ClientDisconnect:
         raise BadInput("The request ended before its body did.") from None
+    audit.note(request.scope, sequence=done.head, events=done.imported)
     return {"imported": done.imported, "skipped": done.skipped, "head": done.head}
 
 

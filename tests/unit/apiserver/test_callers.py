@@ -64,6 +64,16 @@ def test_a_wrong_line_is_named(tmp_path: Path, line: str) -> None:
         keys(tmp_path, f"{KEY}\n{line}\n")
 
 
+def test_a_key_for_publishing_can_do_nothing_else(tmp_path: Path) -> None:
+    (key,) = keys(tmp_path, f"{KEY} axons:publish").values()
+    assert auth.require(key, Scope.AXONS_PUBLISH) is key
+    for scope in set(Scope) - {Scope.AXONS_PUBLISH}:
+        with pytest.raises(Forbidden, match=scope):
+            auth.require(key, scope)
+    writer = ApiKey("k", frozenset({Scope.AXONS_WRITE}))
+    assert auth.require(writer, Scope.AXONS_PUBLISH) is writer
+
+
 async def test_tokens_that_are_no_keys_are_asked_about() -> None:
     authenticator = Authenticator({}, Known(op=Operator(), br=Broker("u")))
     assert await authenticator.principal(bearer("op")) == Operator()
