@@ -42,6 +42,7 @@ def main() -> None:
     chosen = settings.parse(sys.argv[1:], os.environ)
     logs.configure(chosen.log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    serving.allow_many_connections()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(chosen))

@@ -1,13 +1,21 @@
 """Request bodies: read within a limit, checked into a model, and errors that say what to change."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from ranvier.events import PAYLOAD_BYTES_MAX
 from starlette.types import Receive
 
-from ranvier_apiserver.errors import BadInput, InvalidField, PayloadTooLarge, RanvierError
+from ranvier_apiserver.errors import (
+    BadInput,
+    BodyStopped,
+    InvalidField,
+    PayloadTooLarge,
+    RanvierError,
+    TooBusy,
+)
 
 ESCAPED_BYTES_MAX: Final = 6
 """JSON can make six bytes of one (`\\u0001`)."""
@@ -21,27 +29,57 @@ APPEND_BODY_BYTES_MAX: Final = 2 * PUBLISH_BODY_BYTES_MAX
 BODY_BYTES_MAX: Final = 1024 * 1024
 """Everything else: names, metadata, bindings."""
 
+BODIES_BYTES_MAX: Final = 256 * 1024 * 1024
+"""What is held of bodies that are not complete yet, of all requests; beyond it 429."""
+
+CHUNK_SECONDS: Final = 30.0
+"""How long a body may pause; then 408, which the published clients send again."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
-async def read(scope: Mapping[str, Any], receive: Receive, limit: int) -> bytes:
-    """The whole body. Stops reading as soon as it is known to be too large (413)."""
-    declared = next((v for k, v in scope["headers"] if k == b"content-length"), b"0")
-    if declared.isdigit() and int(declared) > limit:
-        raise _too_large(limit)
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
+class Intake:
+    """Reads bodies; what is being read of all requests is bounded, in bytes and in time."""
+
+    def __init__(self) -> None:
+        self.held = 0
+
+    async def read(self, scope: Mapping[str, Any], receive: Receive, limit: int) -> bytes:
+        """The whole body. Stops reading as soon as it is known to be too large (413)."""
+        declared = next((v for k, v in scope["headers"] if k == b"content-length"), b"0")
+        if declared.isdigit() and int(declared) > limit:
+            raise _too_large(limit)
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async for chunk in _chunks(receive):
+                size += len(chunk)
+                self.held += len(chunk)
+                if size > limit:
+                    raise _too_large(limit)
+                # A body that came in one piece is there already; refusing it would save nothing.
+                if chunks and self.held > BODIES_BYTES_MAX:
+                    raise TooBusy("Too many large bodies are being read; send this again soon.")
+                chunks.append(chunk)
+        finally:
+            self.held -= size
+        return b"".join(chunks)
+
+
+async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
+    more = True
+    while more:
+        try:
+            async with asyncio.timeout(CHUNK_SECONDS):
+                message = await receive()
+        except TimeoutError:
+            raise BodyStopped(
+                f"Nothing of the body came for {CHUNK_SECONDS:.0f} s; send the request again."
+            ) from None
         if message["type"] == "http.disconnect":
             raise BadInput("The request ended before its body did.")
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return b"".join(chunks)
+        yield message.get("body", b"")
+        more = message.get("more_body", False)
 
 
 def parse(model: type[Model], body: bytes) -> Model:

@@ -20,6 +20,10 @@ class PayloadTooLarge(RanvierError):
     """A body or payload is larger than its limit."""
 
 
+class BodyStopped(RanvierError):
+    """The rest of a body did not come in time; nothing was taken."""
+
+
 class Unauthenticated(RanvierError):
     """No token, or one that nobody vouches for."""
 

@@ -23,6 +23,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
+from ranvier_apiserver import stalled
 from ranvier_apiserver.http2_stream import Stream
 
 STREAMS_MAX: Final = 256
@@ -118,6 +119,15 @@ class Http2Protocol(asyncio.Protocol):
             self._watch_idle()
         self._end_if_done()
 
+    def abandon(self, stream_id: int) -> None:
+        """Reset a stream whose reader takes nothing, or the connection when nothing gets out."""
+        if self.flow.write_paused:
+            self.transport.abort()
+            return
+        with contextlib.suppress(h2.exceptions.ProtocolError):
+            self.h2.reset_stream(stream_id, h2.errors.ErrorCodes.CANCEL)
+        self.flush()
+
     def _end_if_done(self) -> None:
         if self._is_stopping and not self.streams:
             self._goodbye()
@@ -166,7 +176,9 @@ class Http2Protocol(asyncio.Protocol):
             self.h2.reset_stream(event.stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
             return
         self._cancel_idle()
-        stream = Stream(self, event.stream_id, self._scope(event.headers))
+        scope = self._scope(event.headers)
+        stream = Stream(self, event.stream_id, scope)
+        stalled.offer(scope, stream.abort)
         self.streams[event.stream_id] = stream
         task = self.loop.create_task(stream.run(self.config.loaded_app))
         self.server_state.tasks.add(task)

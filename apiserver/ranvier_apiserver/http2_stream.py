@@ -28,6 +28,7 @@ class Connection(Protocol):
     def flush(self) -> None: ...
     def acknowledge(self, size: int, stream_id: int) -> None: ...
     def finished(self, stream_id: int) -> None: ...
+    def abandon(self, stream_id: int) -> None: ...
 
 
 class Stream:
@@ -65,6 +66,11 @@ class Stream:
         self._is_gone = True
         self._arrived.set()
         self._window.set()
+
+    def abort(self) -> None:
+        """Give the reader up: it takes nothing."""
+        self._connection.abandon(self._id)
+        self.disconnect()
 
     def window_changed(self) -> None:
         self._window.set()

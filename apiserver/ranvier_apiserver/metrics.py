@@ -34,6 +34,8 @@ class Streams(Protocol):
 
     @property
     def followers(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
     def lags(self) -> Iterable[int]: ...
 
 
@@ -152,6 +154,11 @@ class _Moment(Collector):
             "ranvier_subscriber_lag_events_max",
             "Events by which the slowest subscriber is behind its axon.",
             max(self._streams.lags(), default=0),
+        )
+        yield CounterMetricFamily(
+            "ranvier_subscribers_dropped",
+            "Streams that were ended because their reader took nothing for too long.",
+            self._streams.dropped,
         )
         if self._trail is not None:
             yield CounterMetricFamily(

@@ -33,6 +33,7 @@ PROBLEMS: Final[Mapping[type[RanvierError], Problem]] = {
     errors.BadInput: Problem(400, "bad_request"),
     errors.InvalidField: Problem(422, "invalid_field"),
     errors.PayloadTooLarge: Problem(413, "payload_too_large"),
+    errors.BodyStopped: Problem(408, "body_stopped", {**SOON_AGAIN, "connection": "close"}),
     errors.Unauthenticated: Problem(401, "unauthenticated", {"www-authenticate": "Bearer"}),
     errors.Forbidden: Problem(403, "forbidden"),
     errors.IdentityUnavailable: Problem(503, "identity_unavailable", SOON_AGAIN),

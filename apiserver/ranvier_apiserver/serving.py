@@ -7,6 +7,7 @@ and not half the speed). A connection that begins with HTTP/2's preface goes to 
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -17,6 +18,7 @@ from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from ranvier_apiserver import stalled
 from ranvier_apiserver.http2 import Http2Protocol
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -33,6 +35,12 @@ BACKLOG: Final = 2048
 """Connections that may wait to be accepted; a restart brings all clients back at once."""
 
 log = logging.getLogger(__name__)
+
+
+def allow_many_connections() -> None:
+    """Each stream is an open file: take as many as this process may have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class SwitchProtocol(asyncio.Protocol):
@@ -67,7 +75,7 @@ class SwitchProtocol(asyncio.Protocol):
         if len(self._seen) < len(PREFACE) and PREFACE.startswith(self._seen):
             return
         self.connection_lost(None)
-        kind = Http2Protocol if self._seen.startswith(PREFACE) else HttpToolsProtocol
+        kind = Http2Protocol if self._seen.startswith(PREFACE) else Http1Protocol
         protocol = kind(*self._arguments)
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
@@ -75,6 +83,14 @@ class SwitchProtocol(asyncio.Protocol):
 
     def shutdown(self) -> None:
         self._transport.close()
+
+
+class Http1Protocol(HttpToolsProtocol):
+    """uvicorn's, whose requests can also be dropped."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        stalled.offer(self.scope, self.transport.abort)  # type: ignore[arg-type]
 
 
 class QuietServer(Server):
@@ -87,6 +103,9 @@ class QuietServer(Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    def stop(self) -> None:
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._before_stop()
@@ -132,12 +151,9 @@ async def serve(app: ASGIApp, host: str, port: int, before_stop: Callable[[], No
     """Serve until SIGTERM or SIGINT."""
     server = server_for(app, before_stop)
 
-    def stop() -> None:
-        server.should_exit = True
-
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, server.stop)
     listener = listen(host, port)
     log.info("listening", extra={"host": host, "port": listener.getsockname()[1]})
     await server.serve(sockets=[listener])
@@ -146,6 +162,15 @@ async def serve(app: ASGIApp, host: str, port: int, before_stop: Callable[[], No
 
 def listen(host: str, port: int) -> socket.socket:
     """`::` means all addresses of both families, where the machine has both."""
+    listener = _listen(host, port)
+    # Connections inherit it. Only Linux has it.
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        limit = stalled.DEAD_SECONDS * 1000
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limit)
+    return listener
+
+
+def _listen(host: str, port: int) -> socket.socket:
     if host == "::":
         try:
             return socket.create_server(

@@ -6,7 +6,7 @@ its socket's buffer and nothing more, and never slows a publisher (J6).
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -29,6 +29,9 @@ FOLLOWERS_MAX: Final = 20_000
 SEND_BYTES_MAX: Final = 256 * 1024
 """One write to a socket: large enough to catch up fast, small enough to share the loop."""
 
+RINGS_BYTES_MAX: Final = 256 * 1024 * 1024
+"""All rings together: beyond it those that were still for longest are emptied."""
+
 PAGE_EVENTS: Final = 500
 
 Emit = Callable[[bytes], Awaitable[None]]
@@ -47,7 +50,8 @@ class Tail:
 
     def __init__(self) -> None:
         self._ring: deque[tuple[AxonEvent, bytes]] = deque()
-        self._bytes = 0
+        self.held = 0
+        """Bytes of the ring."""
         self.cursors: dict[object, int] = {}
         """Where each follower stands."""
         self.newest = 0
@@ -58,9 +62,14 @@ class Tail:
         frame = frames.frame(event)
         self._ring.append((event, frame))
         self.newest = event.sequence
-        self._bytes += len(frame)
-        while len(self._ring) > RING_EVENTS_MAX or self._bytes > RING_BYTES_MAX:
-            self._bytes -= len(self._ring.popleft()[1])
+        self.held += len(frame)
+        while len(self._ring) > RING_EVENTS_MAX or self.held > RING_BYTES_MAX:
+            self.held -= len(self._ring.popleft()[1])
+
+    def empty(self) -> None:
+        """Forget the ring: who is behind reads from the store."""
+        self._ring.clear()
+        self.held = 0
 
     def wake(self) -> None:
         self.changed.set()
@@ -89,8 +98,11 @@ class Tails:
     """The rings of all followed axons; told of every commit."""
 
     def __init__(self) -> None:
-        self._tails: dict[str, Tail] = {}
+        self._tails: OrderedDict[str, Tail] = OrderedDict()
+        """Those that moved last come last."""
+        self._held = 0
         self._followers = 0
+        self.dropped = 0
         self._is_closed = False
 
     def committed(self, committed: Committed) -> None:
@@ -100,13 +112,28 @@ class Tails:
         touched = set()
         for event in committed.events:
             if (tail := self._tails.get(event.axon_id)) is not None:
+                self._held -= tail.held
                 tail.push(event)
-                touched.add(tail)
+                self._held += tail.held
+                if tail not in touched:
+                    touched.add(tail)
+                    self._tails.move_to_end(event.axon_id)
         for tail in touched:
             tail.wake()
+        self._shrink()
         for axon_id in committed.deleted_axons:
             if (tail := self._tails.get(axon_id)) is not None:
                 tail.close()
+
+    def _shrink(self) -> None:
+        """Keep all rings together within their limit."""
+        if self._held <= RINGS_BYTES_MAX:
+            return
+        for tail in self._tails.values():
+            self._held -= tail.held
+            tail.empty()
+            if self._held <= RINGS_BYTES_MAX:
+                return
 
     def close(self) -> None:
         """End all streams, present and future, cleanly: the server stops."""
@@ -140,6 +167,7 @@ class Tails:
             del tail.cursors[me]
             self._followers -= 1
             if not tail.cursors:
+                self._held -= tail.held
                 del self._tails[axon_id]
 
 

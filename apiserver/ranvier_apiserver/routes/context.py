@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Depends, Request
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from ranvier_apiserver import auth, bodies
 from ranvier_apiserver.auth import ApiKey, Authenticator, Principal
 from ranvier_apiserver.axon_sql.engine import SqlEngine
+from ranvier_apiserver.bodies import Intake
 from ranvier_apiserver.errors import BadInput
 from ranvier_apiserver.journal.store import Store
 from ranvier_apiserver.tail import Tails
@@ -28,6 +29,7 @@ class Context:
     waker: Waker
     authenticator: Authenticator
     sql: SqlEngine
+    intake: Intake = field(default_factory=Intake)
 
 
 def context_of(request: Request) -> Context:
@@ -62,7 +64,7 @@ class BodyReader(Generic[Model]):
     limit: int
 
     async def __call__(self, request: Request) -> Model:
-        body = await bodies.read(request.scope, request.receive, self.limit)
+        body = await context_of(request).intake.read(request.scope, request.receive, self.limit)
         return bodies.parse(self.model, body)
 
 

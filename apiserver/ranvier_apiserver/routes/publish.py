@@ -93,7 +93,7 @@ class Publish:
         caller = await self._context.authenticator.principal(scope)
         key = auth.require(caller, auth.Scope.AXONS_PUBLISH)
         expected = expected_head(scope["headers"])
-        body = await bodies.read(scope, receive, bodies.PUBLISH_BODY_BYTES_MAX)
+        body = await self._context.intake.read(scope, receive, bodies.PUBLISH_BODY_BYTES_MAX)
         store, once = self._context.store, once_of(scope, key)
         axon_id = scope["path_params"]["axon_id"]
         if _ARRAY.match(body):

@@ -4,18 +4,22 @@ A plain ASGI endpoint: it lives for hours, so it must end by itself when the rea
 axon is deleted or the server stops.
 """
 
+import asyncio
+import logging
 from typing import Final
 
 from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
-from ranvier_apiserver import auth, frames, problems, tail
+from ranvier_apiserver import auth, frames, problems, stalled, tail
 from ranvier_apiserver.errors import Forbidden, RanvierError
 from ranvier_apiserver.identities import Broker
 from ranvier_apiserver.routes import queries
 from ranvier_apiserver.routes.context import Context
 from ranvier_apiserver.routes.described import Operation, described
 from ranvier_apiserver.routes.presence import until_gone
+
+log = logging.getLogger(__name__)
 
 END: Final = {"type": "http.response.body", "body": b"", "more_body": False}
 
@@ -41,7 +45,11 @@ class Subscribe:
             return
 
         async def emit(chunk: bytes) -> None:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            try:
+                async with asyncio.timeout(stalled.STALLED_SECONDS):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            except TimeoutError:
+                self._drop(scope, axon_id)
 
         async def stream() -> None:
             store, tails = self._context.store, self._context.tails
@@ -51,6 +59,16 @@ class Subscribe:
         await emit(frames.OPEN)
         if await until_gone(receive, stream):
             await send(END)
+
+    def _drop(self, scope: Scope, axon_id: str) -> None:
+        """What the reader has seen it knows itself, and can subscribe again after that."""
+        self._context.tails.dropped += 1
+        client = scope.get("client")
+        log.info(
+            "a subscriber took nothing and was dropped",
+            extra={"axon_id": axon_id, "client": client[0] if client else None},
+        )
+        stalled.drop(scope)
 
     async def _allow(self, scope: Scope, axon_id: str) -> None:
         """API keys may read every axon, brokers those of their own mounts."""

@@ -1,5 +1,6 @@
 """Bodies are read within their limit, and wrong ones are answered with the next step."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +8,14 @@ from typing import Any
 import pytest
 from ranvier.events import PAYLOAD_BYTES_MAX, NewEvent, Origin
 from ranvier_apiserver import bodies
-from ranvier_apiserver.errors import BadInput, InvalidField, PayloadTooLarge
+from ranvier_apiserver.bodies import Intake
+from ranvier_apiserver.errors import (
+    BadInput,
+    BodyStopped,
+    InvalidField,
+    PayloadTooLarge,
+    TooBusy,
+)
 from ranvier_apiserver.routes.publish import (
     BATCH_EVENTS_MAX,
     event_from,
@@ -36,20 +44,20 @@ def body(**changes: object) -> bytes:
 
 
 async def test_a_body_is_put_together() -> None:
-    assert await bodies.read({"headers": []}, Sender(b"a", b"", b"b").receive, 2) == b"ab"
+    assert await Intake().read({"headers": []}, Sender(b"a", b"", b"b").receive, 2) == b"ab"
 
 
 async def test_a_declared_length_over_the_limit_is_refused_unread() -> None:
     sender = Sender(b"abc")
     with pytest.raises(PayloadTooLarge):
-        await bodies.read({"headers": [(b"content-length", b"3")]}, sender.receive, 2)
+        await Intake().read({"headers": [(b"content-length", b"3")]}, sender.receive, 2)
     assert sender.asked == 0
 
 
 async def test_reading_stops_at_the_limit() -> None:
     sender = Sender(b"ab", b"c", b"d")
     with pytest.raises(PayloadTooLarge):
-        await bodies.read({"headers": []}, sender.receive, 2)
+        await Intake().read({"headers": []}, sender.receive, 2)
     assert sender.asked == 2
 
 
@@ -58,7 +66,42 @@ async def test_a_client_that_goes_away_leaves_no_half_body() -> None:
         return {"type": "http.disconnect"}
 
     with pytest.raises(BadInput):
-        await bodies.read({"headers": []}, receive, 2)
+        await Intake().read({"headers": []}, receive, 2)
+
+
+async def test_a_body_that_stops_midway_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "CHUNK_SECONDS", 0.01)
+    first = Sender(b"a", b"b")
+
+    async def receive() -> dict[str, Any]:
+        return await first.receive() if not first.asked else await asyncio.Future()
+
+    intake = Intake()
+    with pytest.raises(BodyStopped):
+        await intake.read({"headers": []}, receive, 10)
+    assert intake.held == 0
+
+
+async def test_all_bodies_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that comes in one piece is let in; of those that pile up one is refused."""
+    monkeypatch.setattr(bodies, "BODIES_BYTES_MAX", 5)
+    intake, begun, slow = Intake(), asyncio.Event(), asyncio.Event()
+    parts = Sender(b"abc", b"d")
+
+    async def receive() -> dict[str, Any]:
+        if parts.asked:
+            begun.set()
+            await slow.wait()
+        return await parts.receive()
+
+    first = asyncio.create_task(intake.read({"headers": []}, receive, 10))
+    await begun.wait()
+    with pytest.raises(TooBusy):
+        await intake.read({"headers": []}, Sender(b"ef", b"g").receive, 10)
+    assert await intake.read({"headers": []}, Sender(b"efg").receive, 10) == b"efg"
+    slow.set()
+    assert await first == b"abcd"
+    assert intake.held == 0
 
 
 def test_an_event_is_read_as_it_was_sent() -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 from ranvier.events import AxonEvent, Origin
@@ -145,6 +147,23 @@ async def test_a_slow_reader_falls_back_to_the_store_and_misses_nothing() -> Non
         await follower.until(1 + 3 * RING_EVENTS_MAX)
         journal.tails.close()
     assert follower.sequences == list(range(1, 2 + 3 * RING_EVENTS_MAX))
+
+
+async def test_all_rings_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The axons that were still for longest lose theirs; their followers read from the store."""
+    size = len(frames.frame(event(1)))
+    monkeypatch.setattr(tail, "RINGS_BYTES_MAX", 10 * size)
+    tails = Tails()
+    with ExitStack() as following:
+        rings = [following.enter_context(tails.follow(f"axn_{n}"))[0] for n in range(8)]
+        for sequence in (1, 2, 3):
+            for number in range(8):
+                tails.committed(Committed([replace(event(sequence), axon_id=f"axn_{number}")]))
+                assert sum(ring.held for ring in rings) <= 10 * size
+        assert rings[0].held == 0
+        assert rings[-1].held > 0
+    assert tails._held == 0
+    assert rings[0].after(0, EVERYTHING) is None
 
 
 async def test_a_filter_leaves_the_others_out_in_replay_and_live() -> None:
