@@ -21,8 +21,11 @@ CHUNK_BYTES = 65536
 class Terminal:
     """One program; `screen` is all that it has written so far, with colours."""
 
-    def __init__(self, command: list[str], env: dict[str, str]) -> None:
+    def __init__(
+        self, command: list[str], env: dict[str, str], patience: float = SHOWN_SECONDS_MAX
+    ) -> None:
         self._command = command
+        self._patience = patience
         self._env = env
         self.screen = ""
         self._seen = 0
@@ -68,17 +71,21 @@ class Terminal:
 
     def shows(self, what: str) -> str:
         """Wait until this stands on the screen after all that was waited for before."""
-        deadline = time.monotonic() + SHOWN_SECONDS_MAX
-        start = self._seen
-        while (at := self.text.find(what, start)) < 0:
-            assert time.monotonic() < deadline, f"no {what!r} on:\n{self.text}"
-            assert self._read(0.1), f"it ended without {what!r}:\n{self.text}"
-        self._seen = at + len(what)
-        return self.text[start:at]
+        return self.matches(re.escape(what))
+
+    def matches(self, pattern: str) -> str:
+        """The same for a regular expression; what stood before its match is returned."""
+        deadline = time.monotonic() + self._patience
+        start, wanted = self._seen, re.compile(pattern)
+        while (found := wanted.search(self.text, start)) is None:
+            assert time.monotonic() < deadline, f"no {pattern!r} on:\n{self.text}"
+            assert self._read(0.1), f"it ended without {pattern!r}:\n{self.text}"
+        self._seen = found.end()
+        return self.text[start : found.start()]
 
     def ends(self) -> int:
         """Wait for its end; the exit code."""
-        deadline = time.monotonic() + SHOWN_SECONDS_MAX
+        deadline = time.monotonic() + self._patience
         while self._read(0.1):
             assert time.monotonic() < deadline, f"it has not ended:\n{self.text}"
         _, status = os.waitpid(self._pid, 0)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ranvier.cli import axons, output, prompt, serve
+from ranvier.cli import axons, dev, output, prompt, serve
 from ranvier.cli.target import Target
 from ranvier.client.errors import (
     ConnectionFailed,
@@ -34,7 +34,7 @@ Exit codes:
 
 \b
 Examples:
-  ranvier serve
+  ranvier dev --apply fixer.yaml
   ranvier axon create first
   ranvier axon publish AXON user.message '{"content": "Hello"}'
   ranvier axon tail AXON
@@ -50,6 +50,7 @@ app = typer.Typer(
     epilog=EPILOG,
 )
 app.add_typer(axons.app, name="axon")
+app.command("dev", epilog=dev.EPILOG, context_settings=dev.CONTEXT)(dev.dev)
 app.command("serve", epilog=serve.EPILOG, context_settings=serve.CONTEXT)(serve.serve)
 app.command("verify", epilog=axons.VERIFY_EPILOG)(axons.verify)
 app.command("prompt", epilog=prompt.EPILOG)(prompt.prompt)
@@ -69,7 +70,8 @@ def root(
 ) -> None:
     """AI agents that sleep between events: their journals (axons), talk, and a server.
 
-    Without an address, the server that `ranvier serve` starts on this machine is meant.
+    Without an address, the server that `ranvier dev` or `ranvier serve` starts on this machine is
+    meant.
     """
     context.obj = Target(base_url, api_key)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from ranvier.cli import output
-from ranvier.cli.output import Format, FormatOption
+from ranvier.cli.output import Format, FormatOption, QuietOption
 from ranvier.cli.target import client_of
 from ranvier.client.errors import RanvierError
 from ranvier.events import Origin
@@ -87,17 +87,21 @@ def create(
     output.as_json(axon) if form is Format.JSON else output.say(axon.id)
 
 
-@app.command("list", epilog="\b\nExample:\n  ranvier axon list --name fix -o json | jq -r .id")
+@app.command("list", epilog="\b\nExample:\n  AXON=$(ranvier axon list --name fixer -q)")
 def list_axons(
     context: typer.Context,
     name: Annotated[str | None, typer.Option(help="Names that begin so.")] = None,
     search: Annotated[str | None, typer.Option(help="Ids or names that hold this.")] = None,
     limit: Annotated[int, typer.Option(help="How many at the most.", min=1, max=5000)] = 20,
+    quiet: QuietOption = False,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """List axons, newest first."""
     with client_of(context) as client:
         page = client.axons.list(name=name, search=search, limit=limit)
+    if quiet:
+        output.ids(page.items)
+        return
     output.table(page.items, ("id", "name", "created_at_ms", "deleted_at_ms", "metadata"), form)
     if page.has_more:
         output.note(f"There are more (--limit); {page.total_count} in all.")

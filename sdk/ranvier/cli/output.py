@@ -5,11 +5,11 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 
 import typer
 
@@ -33,6 +33,7 @@ class Format(StrEnum):
 FormatOption = Annotated[
     Format, typer.Option("--output", "-o", help="text for people, json (one a line) for scripts.")
 ]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the ids only.")]
 
 _COLOURS: Final = {
     Origin.USER: typer.colors.CYAN,
@@ -40,6 +41,13 @@ _COLOURS: Final = {
     Origin.AGENT: typer.colors.GREEN,
     Origin.SYSTEM: typer.colors.YELLOW,
 }
+
+
+class Identified(Protocol):
+    """What has an id."""
+
+    @property
+    def id(self) -> str: ...
 
 
 class NobodyReads(Exception):
@@ -103,6 +111,12 @@ def table(rows: "Sequence[BaseModel]", columns: Sequence[str], form: Format) -> 
         return
     values = [[_cell(name, getattr(row, name)) for name in columns] for row in rows]
     grid([column.removesuffix("_ms").replace("_", " ") for column in columns], values)
+
+
+def ids(rows: Iterable[Identified]) -> None:
+    """Nothing but the ids, one a line."""
+    for row in rows:
+        say(row.id)
 
 
 def grid(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

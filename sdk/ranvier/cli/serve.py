@@ -1,6 +1,5 @@
 """`ranvier serve`: the API server alone on this machine, with a key of its own making."""
 
-import importlib.util
 import json
 import os
 import secrets
@@ -13,12 +12,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ranvier.cli import output
+from ranvier.cli import output, programs
 from ranvier.cli.output import Format, FormatOption
 from ranvier.cli.target import KEY_FILE, data_default
-from ranvier.client.errors import RanvierError
 
 PACKAGE: Final = "ranvier_apiserver"
+NEEDED: Final = (PACKAGE, "fastapi")
 KEY_BYTES: Final = 32
 
 CONTEXT: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -46,11 +45,7 @@ def serve(
 
     Ctrl-C stops it.
     """
-    if importlib.util.find_spec(PACKAGE) is None:
-        raise RanvierError(
-            "The API server is not installed beside this command.",
-            "Install it: pip install 'ranvier-server[apiserver]'.",
-        )
+    programs.expect_installed(NEEDED, "The API server", "apiserver")
     folder = (data or data_default()).absolute()
     key = local_key(folder)
     command = [sys.executable, "-m", PACKAGE, "--identities", "static"]

@@ -4,6 +4,7 @@ The client is imported when it is used: help and completion answer at once.
 """
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,11 @@ RETRIES: Final = 3
 """Somebody waits at the terminal: give up within seconds, not a minute."""
 
 KEY_FILE: Final = "api-key"
+
+
+def dev_default() -> Path:
+    """Where `ranvier dev` keeps its state unless told otherwise."""
+    return Path(os.environ.get("RANVIER_DEV_STATE") or ".ranvier")
 
 
 def data_default() -> Path:
@@ -48,10 +54,10 @@ class Target:
         """A local server's key is taken from its file, but sent to nowhere else."""
         if self.api_key is not None or self.base_url is not None:
             return self.api_key
-        try:
-            return (data_default() / KEY_FILE).read_text(encoding="utf-8").strip()
-        except OSError:
-            return None
+        for folder in (dev_default(), data_default()):
+            with suppress(OSError):
+                return (folder / KEY_FILE).read_text(encoding="utf-8").strip()
+        return None
 
 
 def client_of(context: typer.Context) -> "Ranvier":

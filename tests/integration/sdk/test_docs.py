@@ -9,26 +9,35 @@ from pathlib import Path
 
 import pytest
 from broker_box import API_KEY, Box, Server
+from played_page import blocks, play, shell
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 RUN_SECONDS_MAX = 60.0
 
 
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.S | re.M)
-
-
 PROGRAMS = blocks((DOCS / "sdk.md").read_text(encoding="utf-8"), "python")
-COMMANDS, TALK = (DOCS / "cli.md").read_text(encoding="utf-8").split("## Talk to an agent")
+INSTALL, COMMANDS, TALK = re.split(
+    "## Axons|## Talk to an agent", (DOCS / "cli.md").read_text(encoding="utf-8")
+)
+AGENT = DOCS.parent / "examples" / "tour" / "notes_agent.py"
 
 
-def run(command: list[str], server: Server, folder: Path, **more: str) -> str:
-    own = {"RANVIER_BASE_URL": server.url, "RANVIER_API_KEY": API_KEY}
+def environment(**more: str) -> dict[str, str]:
+    """Ours, with the commands that are installed here, and nothing set for Ranvier but this."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    bare = {name: text for name, text in os.environ.items() if not name.startswith("RANVIER_")}
+    return {**bare, "PATH": path, **more}
+
+
+def reach(server: Server) -> dict[str, str]:
+    return {"RANVIER_BASE_URL": server.url, "RANVIER_API_KEY": API_KEY}
+
+
+def run(command: list[str], folder: Path, env: dict[str, str]) -> str:
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, **own, "PATH": path, **more},
+        env=env,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -42,24 +51,43 @@ def run(command: list[str], server: Server, folder: Path, **more: str) -> str:
 @pytest.mark.parametrize("number", range(len(PROGRAMS)))
 def test_every_program_in_the_sdk_guide_runs(number: int, server: Server, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAMS[number], encoding="utf-8")
-    run([sys.executable, "-W", "error", "program.py"], server, tmp_path)
+    command = [sys.executable, "-W", "error", "program.py"]
+    run(command, tmp_path, environment(**reach(server)))
 
 
 def test_the_commands_in_the_guide_to_the_command_line_run(server: Server, tmp_path: Path) -> None:
     script = "\n".join(["set -euo pipefail", *blocks(COMMANDS, "sh")])
-    printed = run(["bash", "-c", script], server, tmp_path)
+    printed = run(["bash", "-c", script], tmp_path, environment(**reach(server)))
     assert "user.message" in printed
+
+
+def test_the_sessions_in_the_guide_to_the_command_line_run(tmp_path: Path) -> None:
+    own = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data"), "SHELL": "bash"}
+    with shell(environment(**own), tmp_path) as terminal:
+        for session in blocks(INSTALL, "console"):
+            play(terminal, session.replace("ranvier serve\n", "ranvier serve --port 0\n"))
+        terminal.shows("$ ")
+    assert (tmp_path / "data" / "ranvier" / "api-key").exists()
 
 
 async def test_the_talk_in_the_guide_to_the_command_line_runs(
     server: Server, tmp_path: Path
 ) -> None:
     script = "\n".join(["set -euo pipefail", *blocks(TALK, "sh")])
-    async with Box(server, tmp_path) as box:
+    [session] = blocks(TALK, "console")
+    async with Box(server, tmp_path, agent=(sys.executable, str(AGENT))) as box:
         box.start()
-        await asyncio.to_thread(run, ["bash", "-c", script], server, tmp_path, AXON=box.axon_id)
-        ends = [event for event in box.events if event["event_type"] == "turn.completed"]
-    assert len(ends) == 2
+        env = environment(**reach(server), AXON=box.axon_id)
+        await asyncio.to_thread(run, ["bash", "-c", script], tmp_path, env)
+
+        def talk() -> None:
+            with shell(env, tmp_path) as terminal:
+                play(terminal, session.replace("axn_…", box.axon_id))
+                terminal.shows("$ ")
+
+        await asyncio.to_thread(talk)
+        ends = [event["event_type"] for event in box.events if "turn.c" in event["event_type"]]
+    assert ends == ["turn.completed"] * 3 + ["turn.cancelled"]
 
 
 def test_the_guides_show_all_exit_codes_and_problems() -> None:
