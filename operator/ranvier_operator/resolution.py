@@ -29,14 +29,18 @@ from ranvier.resources import (
 
 CANONICAL: Final = {AgentProtocol.CODEX_JSON: AgentProtocol.CODEX_APP_SERVER}
 """Aliases and the word that the broker knows."""
-SPOKEN: Final = (AgentProtocol.ACP, AgentProtocol.CLAUDE_JSON)
+SPOKEN: Final = (
+    AgentProtocol.ACP,
+    AgentProtocol.CLAUDE_JSON,
+    AgentProtocol.CODEX_APP_SERVER,
+)
 """Protocols that this version's broker speaks."""
-AGENTS: Final = {
-    AgentProtocol.CLAUDE_JSON: "claude",
-    AgentProtocol.CODEX_APP_SERVER: "codex",
-    AgentProtocol.PI_JSON: "pi",
+AGENTS: Final[Mapping[AgentProtocol, tuple[str, ...]]] = {
+    AgentProtocol.CLAUDE_JSON: ("claude",),
+    AgentProtocol.CODEX_APP_SERVER: ("codex", "app-server"),
+    AgentProtocol.PI_JSON: ("pi",),
 }
-"""The program where the mount names none."""
+"""The program where the mount names none, and the arguments before the mount's own."""
 
 
 ARGS_BYTES_MAX: Final = 100_000
@@ -213,14 +217,7 @@ def _pod(spec: DevboxSpec, base: BlueprintSpec | None, image: str, found: Found)
         ),
         home=home,
         mounts=tuple(
-            AgentMount(
-                index=index,
-                axon_id=axon_id,
-                protocol=protocol.value,
-                agent_binary=broker.agent_binary or AGENTS.get(protocol, ""),
-                launch_args=broker.launch_args,
-                working_directory=broker.working_directory or home.path,
-            )
+            _agent(index, broker, protocol, axon_id, home.path)
             for index, broker, protocol, axon_id in found
         ),
     )
@@ -231,6 +228,20 @@ def _value(variable: EnvVar) -> str | SecretEntry:
         return variable.value
     entry = variable.value_from.secret_key_ref
     return SecretEntry(entry.name, entry.key)
+
+
+def _agent(
+    index: int, broker: BrokerMount, protocol: AgentProtocol, axon_id: str, home: str
+) -> AgentMount:
+    own = (broker.agent_binary,) if broker.agent_binary else AGENTS.get(protocol, ("",))
+    return AgentMount(
+        index=index,
+        axon_id=axon_id,
+        protocol=protocol.value,
+        agent_binary=own[0],
+        launch_args=(*own[1:], *broker.launch_args),
+        working_directory=broker.working_directory or home,
+    )
 
 
 def _home(spec: DevboxSpec, defaults: HomeSettings | None) -> HomeWanted:

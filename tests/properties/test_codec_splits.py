@@ -13,6 +13,7 @@ from ranvier_broker.codecs import CODECS, jsonrpc
 from ranvier_broker.codecs.acp import AcpCodec
 from ranvier_broker.codecs.base import Codec, Fact, Said
 from ranvier_broker.codecs.claude import ClaudeCodec
+from ranvier_broker.codecs.codex import CodexCodec
 from ranvier_broker.codecs.jsonl import LineSplitter, LineTooLong
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -51,6 +52,32 @@ CLAUDE_MESSAGES = st.fixed_dictionaries(
     optional={"request": JSON, "response": JSON},
 )
 
+CODEX_METHODS = st.sampled_from(
+    [
+        "item/started",
+        "item/completed",
+        "item/agentMessage/delta",
+        "thread/tokenUsage/updated",
+        "turn/started",
+        "turn/completed",
+        "serverRequest/resolved",
+        "item/tool/requestUserInput",
+    ]
+)
+CODEX_PARAMS = JSON | st.fixed_dictionaries(
+    {"threadId": st.just("t1") | JSON},
+    optional={"item": JSON, "turn": JSON, "delta": JSON, "tokenUsage": JSON, "requestId": JSON},
+)
+CODEX_RESULTS = JSON | st.just({"thread": {"id": "t1"}}) | st.just({"turn": {"id": "n"}})
+CODEX_MESSAGES = (
+    st.fixed_dictionaries(
+        {"method": CODEX_METHODS, "params": CODEX_PARAMS},
+        optional={"id": st.integers() | st.text(), "emittedAtMs": st.integers()},
+    )
+    | st.fixed_dictionaries({"id": st.integers(0, 4), "result": CODEX_RESULTS})
+    | st.fixed_dictionaries({"error": JSON, "id": st.integers(0, 4)})
+)
+
 
 def lines_of(messages: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[list[bytes]]:
     """Messages and, among them, bytes of all kinds."""
@@ -77,6 +104,7 @@ class Listener:
         return [*facts, *codec.end("gone")]
 
 
+CODEX_REQUEST = {"id": "c", "method": "initialize", "params": {"clientInfo": {"name": "c"}}}
 CLAUDE_REQUEST = {"type": "control_request", "request_id": "r1", "request": {}}
 LISTENERS = {
     "acp": Listener(lambda: AcpCodec("/", line_bytes_max=400), lines_of(MESSAGES), "{}"),
@@ -84,6 +112,11 @@ LISTENERS = {
         lambda: ClaudeCodec("/", line_bytes_max=400),
         lines_of(CLAUDE_MESSAGES),
         json.dumps(CLAUDE_REQUEST),
+    ),
+    "codex_app_server": Listener(
+        lambda: CodexCodec("/", line_bytes_max=400),
+        lines_of(CODEX_MESSAGES),
+        json.dumps(CODEX_REQUEST),
     ),
 }
 """One for each protocol; a new one is added here."""
@@ -139,6 +172,10 @@ def test_what_an_agent_says_is_published_as_the_text_that_it_was(
     claude.begin(0)
     line = f'{{"params":{text} , "type" :"_m"}} \r'.encode()
     assert claude.receive(line + b"\n", 0) == [Said("_m", line.decode())]
+    codex = CodexCodec("/")
+    codex.begin(0)
+    line = f'{{"params":{text} , "method" :"_m"}} \r'.encode()
+    assert codex.receive(line + b"\n", 0) == [Said("_m", line.decode())]
 
 
 @given(JSON, st.sampled_from([None, 2]))

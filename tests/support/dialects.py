@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 from broker_box import Box, Event, payload
 
@@ -128,6 +129,52 @@ class Claude:
         return response
 
 
+class Codex:
+    """`codex_app_server`: whole frames under their method, answers under `response`."""
+
+    protocol = "codex_app_server"
+
+    async def greet(self, box: Box) -> str:
+        client = {"name": "test", "version": "0"}
+        greeted = await self.request(box, "initialize", {"clientInfo": client})
+        opened = await self.request(box, "thread/start", {"cwd": str(box.folder / "home")})
+        await self.answered(box, greeted)
+        return str((await self.answered(box, opened))["result"]["thread"]["id"])
+
+    async def prompt(self, box: Box, session: str, text: str) -> int:
+        params = {"threadId": session, "input": [{"type": "text", "text": text}]}
+        return await self.request(box, "turn/start", params)
+
+    async def cancel(self, box: Box, session: str) -> int:
+        last = [payload(e) for e in box.events if e["event_type"] == "turn/started"][-1]
+        params = {"threadId": session, "turnId": last["params"]["turn"]["id"]}
+        return await self.request(box, "turn/interrupt", params)
+
+    async def asked(self, box: Box, after: int) -> Event:
+        return await box.seen("item/commandExecution/requestApproval", after)
+
+    async def allow(self, box: Box, question: Event) -> None:
+        answer = {"id": payload(question)["id"], "result": {"decision": "accept"}}
+        await box.publish("response", answer)
+
+    def text(self, box: Box, after: int, before: int) -> str:
+        return "".join(
+            payload(event)["params"]["delta"]
+            for event in box.events
+            if event["event_type"] == "item/agentMessage/delta"
+            and after < event["sequence"] < before
+        )
+
+    async def request(self, box: Box, method: str, params: dict[str, Any]) -> int:
+        """Publish a request with an id of its own; return its sequence."""
+        return await box.publish(method, {"id": str(uuid4()), "method": method, "params": params})
+
+    async def answered(self, box: Box, sequence: int) -> dict[str, Any]:
+        """Wait for the answer to the request of this sequence."""
+        asked = await box.until("published", lambda: box.at(sequence))
+        return dict(payload(await box.seen("response", sequence, id=payload(asked)["id"])))
+
+
 @dataclass(frozen=True)
 class Words:
     """Directives that make an agent do things; the defaults are those of `scripted_play`."""
@@ -155,13 +202,14 @@ class Cast:
     seconds_max: float = 20.0
 
 
-def scripted(program: str) -> Callable[[], Sequence[str]]:
+def scripted(program: str, *arguments: str) -> Callable[[], Sequence[str]]:
     """A scripted agent of ours: needs nothing but Python."""
-    return lambda: (sys.executable, str(HERE / program))
+    return lambda: (sys.executable, str(HERE / program), *arguments)
 
 
 SCRIPTED = (
     Cast("acp-scripted", Acp(), scripted("scripted_acp_agent.py")),
     Cast("claude-scripted", Claude(), scripted("scripted_claude_agent.py")),
+    Cast("codex-scripted", Codex(), scripted("scripted_codex_agent.py", "app-server")),
 )
 """One for each protocol; a new protocol is added here."""

@@ -1,21 +1,13 @@
-"""What a mount must remember of its ACP sessions, so that the next process can go on with them.
+"""What a mount must remember of its ACP sessions besides their parameters: settings made in them.
 
-An agent keeps its sessions on disk, but answers only for those that were restored in the process at
-hand. This module holds what the broker learnt by listening: how the agent was greeted, which
-sessions there are, with what parameters and settings; and which of them live in this process. The
-remembered part goes to the journal and comes back after a wake.
+What the broker learns by listening: how the agent was greeted, which sessions were opened, and what
+was set in them, since a restored session has its settings from the start.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ranvier_broker.codecs.jsonrpc import dump
-
-SESSIONS_REMEMBERED_MAX: Final = 16
-"""Sessions of one mount that outlive a process; the one unused for longest is forgotten first."""
-
-REMEMBERED_CHARACTERS_MAX: Final = 60_000
-"""What all of them may take as JSON: the journal keeps at most 256 KiB of state for a mount."""
+from ranvier_broker.codecs.remembered import Remembered
 
 _SETTING_METHODS: Final = {
     "session/set_mode": None,
@@ -31,49 +23,22 @@ _FILE_METHODS: Final = {
 }
 
 
-class Sessions:
-    """The sessions of one mount, the one used last at the end."""
+class Sessions(Remembered):
+    """The ACP sessions of one mount."""
 
     def __init__(self) -> None:
-        self.greeting: Mapping[str, Any] | None = None
-        """Parameters of the last `initialize` that the agent accepted."""
-        self._sessions: dict[str, dict[str, Any]] = {}
+        super().__init__()
         self._settings: dict[str, dict[str, dict[str, Any]]] = {}
-        self._live: set[str] = set()
 
     def recall(self, saved: Mapping[str, Any]) -> None:
-        """Take what `snapshot` had given; pass over what this version can not read."""
-        greeting, sessions = saved.get("initialize"), saved.get("sessions")
+        super().recall(saved)
         settings = saved.get("settings")
-        self.greeting = greeting if isinstance(greeting, dict) else None
-        if isinstance(sessions, dict):
-            self._sessions = {k: v for k, v in sessions.items() if isinstance(v, dict)}
         if isinstance(settings, dict):
             self._settings = {k: v for k, v in settings.items() if k in self._sessions}
 
-    def snapshot(self) -> dict[str, Any]:
-        """A value for the journal, independent of later changes and of bounded size."""
-        while len(dump(self._everything())) > REMEMBERED_CHARACTERS_MAX and self._sessions:
-            self.forget(next(iter(self._sessions)))
-        if len(dump(self._everything())) > REMEMBERED_CHARACTERS_MAX:
-            self.greeting = None
-        return self._everything()
-
     def _everything(self) -> dict[str, Any]:
-        return {
-            "initialize": self.greeting,
-            "sessions": dict(self._sessions),
-            "settings": {k: dict(v) for k, v in self._settings.items()},
-        }
-
-    def new_process(self) -> None:
-        """Nothing lives in a process that has just started."""
-        self._live.clear()
-
-    @property
-    def current(self) -> str | None:
-        """The session used last."""
-        return next(reversed(self._sessions), None)
+        settings = {k: dict(v) for k, v in self._settings.items()}
+        return {**super()._everything(), "settings": settings}
 
     def parameters(self, session_id: str) -> dict[str, Any]:
         """What the session is restored with."""
@@ -95,34 +60,12 @@ class Sessions:
         files = offered.get("fs")
         return isinstance(files, dict) and bool(files.get(_FILE_METHODS[method]))
 
-    def needs_restore(self, session_id: str | None) -> bool:
-        """Whether the agent would not know the session, though it did in an earlier process."""
-        return session_id in self._sessions and session_id not in self._live
-
     def opened(self, session_id: str, params: Mapping[str, Any]) -> None:
-        """The agent opened or loaded the session with these parameters."""
-        self._sessions.pop(session_id, None)
-        self._sessions[session_id] = {k: v for k, v in params.items() if k != "sessionId"}
-        self._live.add(session_id)
-        while len(self._sessions) > SESSIONS_REMEMBERED_MAX:
-            self.forget(next(iter(self._sessions)))
-
-    def restored(self, session_id: str) -> None:
-        """The session lives in this process (or will not, whatever is tried)."""
-        self._live.add(session_id)
-
-    def used(self, session_id: str) -> bool:
-        """A prompt went to the session: it is the current one now. True if that is news."""
-        if session_id not in self._sessions or session_id == self.current:
-            return False
-        self._sessions[session_id] = self._sessions.pop(session_id)
-        return True
+        super().opened(session_id, {k: v for k, v in params.items() if k != "sessionId"})
 
     def forget(self, session_id: str) -> None:
-        """The session is closed, deleted or lost."""
-        self._sessions.pop(session_id, None)
+        super().forget(session_id)
         self._settings.pop(session_id, None)
-        self._live.discard(session_id)
 
     def answered(self, method: str, params: Any, result: Any) -> bool:
         """A client's request succeeded: learn from it. True if there is something new to keep."""

@@ -7,6 +7,7 @@ its value and as its raw text, and what passes through is the raw text.
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -92,10 +93,29 @@ def read(line: bytes) -> Message:
 
 def members(text: str) -> dict[str, Raw]:
     """Scan a JSON object: its members, each as value and raw text. ValueError if it is none."""
+    return {name: Raw(text[start:end], value) for name, start, end, value in _scan(text)}
+
+
+def with_member(text: str, name: str, raw: str) -> str:
+    """A JSON object with this member's value replaced by the raw text, else with it added in front;
+    every other character stays. ValueError if it is no object."""
+    at, parts, is_there, is_empty = 0, [], False, True
+    for member, start, end, _ in _scan(text):
+        is_empty = False
+        if member == name:
+            parts += [text[at:start], raw]
+            at, is_there = end, True
+    if is_there:
+        return "".join([*parts, text[at:]])
+    inside = text.index("{") + 1
+    return f"{text[:inside]}{json.dumps(name)}:{raw}{'' if is_empty else ','}{text[inside:]}"
+
+
+def _scan(text: str) -> Iterator[tuple[str, int, int, Any]]:
+    """The members of a JSON object: name, where its value begins and ends, and the value."""
     at = _skip(text, 0)
     if text[at : at + 1] != "{":
         raise ValueError("not an object")
-    found: dict[str, Raw] = {}
     at = _skip(text, at + 1)
     closed = text[at : at + 1] == "}"
     while not closed:
@@ -105,7 +125,7 @@ def members(text: str) -> dict[str, Raw]:
             raise ValueError("a member needs a name")
         start = _skip(text, at + 1)
         value, end = _decoder.raw_decode(text, start)
-        found[name] = Raw(text[start:end], value)
+        yield name, start, end, value
         at = _skip(text, end)
         if text[at : at + 1] not in (",", "}"):
             raise ValueError("a member ends with a comma or a brace")
@@ -113,7 +133,6 @@ def members(text: str) -> dict[str, Raw]:
         at = at if closed else _skip(text, at + 1)
     if _skip(text, at + 1) != len(text):
         raise ValueError("text after the object")
-    return found
 
 
 def one_line(text: str) -> Raw:

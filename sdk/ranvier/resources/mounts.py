@@ -68,7 +68,8 @@ class BrokerMount(Model):
     JSON), `codex_app_server` (Codex, also under the name `codex_json`) or `pi_json`."""
     agent_binary: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
     """The agent's program, looked up in the image's PATH. The protocol's own where not set:
-    `claude`, `codex`, `pi`; `acp` has none and needs this."""
+    `claude`, `codex app-server`, `pi`, with `launchArgs` after it; `acp` has none and needs
+    this."""
     launch_args: Annotated[
         tuple[Annotated[str, Field(max_length=8192)], ...], Field(max_length=64)
     ] = ()

@@ -14,9 +14,10 @@ from broker_playbook import (
     sent,
     update,
 )
-from ranvier_broker.codecs.acp_sessions import REMEMBERED_CHARACTERS_MAX, Sessions
+from ranvier_broker.codecs.acp_sessions import Sessions
 from ranvier_broker.codecs.base import Complaint, Ready, Remember, Said
 from ranvier_broker.codecs.jsonrpc import dump
+from ranvier_broker.codecs.remembered import REMEMBERED_CHARACTERS_MAX
 
 SAVED: dict[str, Any] = {
     "initialize": {"protocolVersion": 1, "clientInfo": {"name": "client"}},

@@ -3,8 +3,7 @@
 from typing import Any
 
 import pytest
-from ranvier.resources import AgentProtocol, Axon, Blueprint, Devbox
-from ranvier_operator import resolution
+from ranvier.resources import Axon, Blueprint, Devbox
 from ranvier_operator.manifests.pod import devbox_pod
 from ranvier_operator.resolution import resolve
 from ranvier_operator.settings import Settings
@@ -264,16 +263,13 @@ def test_the_users_tolerations_replace_ours_key_by_key() -> None:
     ]
 
 
-def test_an_alias_of_a_protocol_reaches_the_broker_as_the_word_it_knows(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """As it will be once the broker has Codex's codec; today only ACP is spoken."""
-    monkeypatch.setattr(resolution, "SPOKEN", tuple(AgentProtocol))
-    mount = {"axonId": "axn_2", "protocol": "codex_json"}
+def test_an_alias_of_a_protocol_reaches_the_broker_as_the_word_it_knows() -> None:
+    mount = {"axonId": "axn_2", "protocol": "codex_json", "launchArgs": ["-c", "x=1"]}
     pod = pod_of({"image": "agents:1", "mounts": [{"brokerMount": mount}]})
     env = {item["name"]: item.get("value", "") for item in pod["spec"]["initContainers"][0]["env"]}
     assert '"protocol": "codex_app_server"' in env["RANVIER_MOUNTS"]
     assert '"agent_binary": "codex"' in env["RANVIER_MOUNTS"]
+    assert '"launch_args": ["app-server", "-c", "x=1"]' in env["RANVIER_MOUNTS"]
 
 
 def test_a_variable_can_come_from_a_secret() -> None:
