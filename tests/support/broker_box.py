@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from ranvier.events import AxonEvent, Origin
 from ranvier.sse import SseParser
 
 FACT_SECONDS_MAX = 20.0
@@ -30,6 +31,11 @@ Event = dict[str, Any]
 
 def payload(event: Event) -> Any:
     return json.loads(event["payload"])
+
+
+def as_event(event: Event) -> AxonEvent:
+    known = (event["axon_id"], event["sequence"], event["timestamp_ms"], Origin(event["origin"]))
+    return AxonEvent(*known, event["source"], event["event_type"], event["payload"])
 
 
 class Server:
@@ -304,6 +310,11 @@ class Box:
         ]
         chunks = [u for u in updates if u["sessionUpdate"] == "agent_message_chunk"]
         return "".join(chunk["content"].get("text", "") for chunk in chunks)
+
+    @property
+    def journal(self) -> list[AxonEvent]:
+        """What was seen of the axon, in the words that everybody shares."""
+        return [as_event(event) for event in self.events]
 
     def told(self) -> str:
         """The axon, for people."""

@@ -16,6 +16,9 @@ from typing import Any, Protocol
 
 DIRECTIVE = re.compile(r"\[\[(\w+) ?(.*?)\]\]", re.DOTALL)
 
+TRANSCRIPT = os.environ.get("SCRIPTED_TRANSCRIPT")
+"""A file that gets every line of stdout too, if it is set."""
+
 _write_lock = threading.Lock()
 Cancelled = threading.Event
 
@@ -37,6 +40,9 @@ class Session(Protocol):
 def write_line(text: str) -> None:
     """One line on stdout, from any thread."""
     with _write_lock:
+        if TRANSCRIPT:
+            with open(TRANSCRIPT, "a") as file:
+                file.write(text + "\n")
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
@@ -84,6 +90,13 @@ def big(session: Session, rest: str, _: Cancelled) -> str | None:
     return None
 
 
+def chunks(session: Session, rest: str, _: Cancelled) -> str | None:
+    """[[chunks N]]: N pieces of text with what is easily changed on the way."""
+    for number in range(int(rest)):
+        session.say(f'Chunk {number} é \u2028 \\ "quoted" \t end\n')
+    return None
+
+
 def hang(_: Session, rest: str, cancelled: Cancelled) -> str | None:
     """[[hang REASON]]: says nothing until cancelled, then ends with the reason."""
     return (rest or "cancelled") if cancelled.wait(3600) else None
@@ -119,6 +132,7 @@ VERBS: dict[str, Callable[[Session, str, Cancelled], str | None]] = {
     "tool": tool,
     "history": history,
     "big": big,
+    "chunks": chunks,
     "hang": hang,
     "deaf": deaf,
     "garbage": garbage,

@@ -14,7 +14,6 @@ import pytest
 from broker_box import Box, Event, payload
 from dialects import SCRIPTED, Cast, Dialect, Words
 from kind.errors import Failure
-from ranvier.events import AxonEvent, Origin
 from ranvier.verify import verify
 from real_agents import REAL
 
@@ -57,20 +56,8 @@ async def devbox(cast: Cast, box: Box) -> AsyncIterator[Box]:
         async with box:
             box.start()
             yield box
-            findings = verify(map(as_event, box.events))
+            findings = verify(box.journal)
             assert not findings, f"{findings}\n{box.told()}"
-
-
-def as_event(event: Event) -> AxonEvent:
-    return AxonEvent(
-        event["axon_id"],
-        event["sequence"],
-        event["timestamp_ms"],
-        Origin(event["origin"]),
-        event["source"],
-        event["event_type"],
-        event["payload"],
-    )
 
 
 async def completed(box: Box, trigger: int) -> Event:
