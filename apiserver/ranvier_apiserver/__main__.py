@@ -1,6 +1,7 @@
 """`ranvier-apiserver`: reads settings, opens the journal, serves. Wiring only."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -9,10 +10,10 @@ from typing import Final
 
 import uvloop
 
-from ranvier_apiserver import auth, logs, serving, settings
+from ranvier_apiserver import logs, serving, settings
 from ranvier_apiserver.app import create_app
 from ranvier_apiserver.audit_log import AuditLog
-from ranvier_apiserver.auth import Authenticator
+from ranvier_apiserver.auth import Authenticator, Keys
 from ranvier_apiserver.axon_sql.engine import AxonSql
 from ranvier_apiserver.clock import wall_clock_ms
 from ranvier_apiserver.errors import RanvierError
@@ -20,6 +21,7 @@ from ranvier_apiserver.identities import CachedIdentities, Identities, StaticIde
 from ranvier_apiserver.journal.opening import FILE_NAME
 from ranvier_apiserver.journal.sqlite_store import SqliteStore
 from ranvier_apiserver.journal.store import Store
+from ranvier_apiserver.key_file import KeyFile
 from ranvier_apiserver.metrics import Metrics
 from ranvier_apiserver.routes.context import Context
 from ranvier_apiserver.routes.exchanges import Exchanges, audited, measured
@@ -34,6 +36,9 @@ measured to cut its rate to a fifth."""
 TIDY_SECONDS: Final = 60.0
 TIDY_PAUSE_SECONDS: Final = 0.05
 """Upkeep leaves most of the disk to those who wait for it."""
+
+PROBE_SECONDS: Final = 2.0
+"""How soon a server that could not commit is ready again."""
 
 log = logging.getLogger("ranvier_apiserver")
 
@@ -52,7 +57,6 @@ def main() -> None:
 
 
 async def run(chosen: Settings) -> None:
-    keys = auth.read_keys(chosen.api_keys_file) if chosen.api_keys_file else {}
     identities, poker = outside(chosen)
     trail = trail_of(chosen)
     store = await SqliteStore.open(chosen.data, wall_clock_ms)
@@ -67,7 +71,7 @@ async def run(chosen: Settings) -> None:
         store.listen(waker.committed)
         store.listen(tails.committed)
         store.listen(sql.committed)
-        context = Context(store, tails, waker, Authenticator(keys, identities), sql)
+        context = Context(store, tails, waker, Authenticator(keys_of(chosen), identities), sql)
         heard = [measured(metrics)]
         if trail is not None:
             heard.append(audited(trail, wall_clock_ms))
@@ -76,16 +80,24 @@ async def run(chosen: Settings) -> None:
             waking = group.create_task(waker.run())
             keeping = group.create_task(sql.run())
             tidying = group.create_task(tidy(store))
+            probing = group.create_task(probe(store))
             async with serving.aside(metrics.app(), chosen.host, chosen.metrics_port):
                 await serving.serve(app, chosen.host, chosen.port, tails.close)
             waking.cancel()
             keeping.cancel()
             tidying.cancel()
+            probing.cancel()
     finally:
         await sql.close()
         await store.close()
         if trail is not None:
             trail.close()
+
+
+def keys_of(chosen: Settings) -> Keys:
+    if chosen.api_keys_file is None:
+        return {}
+    return KeyFile(chosen.api_keys_file, asyncio.get_running_loop().time)
 
 
 def trail_of(chosen: Settings) -> AuditLog | None:
@@ -117,6 +129,17 @@ async def tidy(store: Store) -> None:
             log.warning("upkeep failed, will be repeated: %s", error)
             more = False
         await asyncio.sleep(TIDY_PAUSE_SECONDS if more else TIDY_SECONDS)
+
+
+async def probe(store: Store) -> None:
+    """While nothing can be committed, try: whoever is not ready is not asked to publish."""
+    while True:
+        await asyncio.sleep(PROBE_SECONDS)
+        if store.can_commit:
+            continue
+        with contextlib.suppress(RanvierError):
+            await store.probe()
+            log.info("the journal can commit again")
 
 
 if __name__ == "__main__":

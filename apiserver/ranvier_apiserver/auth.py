@@ -7,11 +7,11 @@ long, so a plain SHA-256 can not be turned back.
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import ItemsView, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from ranvier_apiserver import audit
 from ranvier_apiserver.errors import BadInput, Forbidden, Unauthenticated
@@ -54,8 +54,14 @@ class ApiKey:
 Principal = ApiKey | Operator | Broker
 
 
+class Keys(Protocol):
+    """API keys by the SHA-256 of their text: a mapping, or a file that may change."""
+
+    def items(self) -> ItemsView[bytes, ApiKey]: ...
+
+
 class Authenticator:
-    def __init__(self, keys: Mapping[bytes, ApiKey], identities: Identities) -> None:
+    def __init__(self, keys: Keys, identities: Identities) -> None:
         self._keys = keys
         self._identities = identities
 

@@ -235,6 +235,22 @@ class Tidy(Command[None]):
             draft.upkeep.append((statement, (TIDY_ROWS, draft.now_ms - ANSWERS_KEPT_MS)))
 
 
+@dataclass(frozen=True, slots=True)
+class Probe(Command[None]):
+    """Writes an answer to a request that nobody made; upkeep removes it with the others."""
+
+    once: bytes  # type: ignore[misc]
+
+    def run(self, draft: Draft) -> None:
+        return None
+
+    def keep(self, result: None) -> bytes:
+        return b""
+
+    def recall(self, kept: bytes) -> None:
+        return None
+
+
 def _expect_room(draft: Draft, axon_id: str, expected: int | None, size: int) -> None:
     """The axon ends where the publisher thinks, and what comes fits."""
     head = draft.head(axon_id)

@@ -81,6 +81,13 @@ class SqliteStore:
         return self._writer.failure is None
 
     @property
+    def can_commit(self) -> bool:
+        return self.is_healthy and self._writer.pulse.is_felt
+
+    async def probe(self) -> None:
+        await self._writer.submit(commands.Probe(uuid.uuid4().bytes))
+
+    @property
     def waiting_events(self) -> int:
         return self._writer.waiting_events
 

@@ -119,6 +119,15 @@ class Store(Protocol):
         ...
 
     @property
+    def can_commit(self) -> bool:
+        """False while writes fail or hang; `probe` finds out whether that is over."""
+        ...
+
+    async def probe(self) -> None:
+        """Commit something small that nobody sees, or raise what stands against it."""
+        ...
+
+    @property
     def waiting_events(self) -> int:
         """Events that were accepted and wait for their commit."""
         ...

@@ -20,6 +20,7 @@ from ranvier_apiserver.errors import JournalFailed, RanvierError, TooBusy
 from ranvier_apiserver.journal import persist, views
 from ranvier_apiserver.journal.base import Base, Draft
 from ranvier_apiserver.journal.commands import Command
+from ranvier_apiserver.journal.pulse import Pulse
 from ranvier_apiserver.journal.store import Committed
 from ranvier_apiserver.state import Axon, Wake
 
@@ -66,6 +67,7 @@ class Writer:
         self._bytes = 0
         self._stopping = False
         self.failure: str | None = None
+        self.pulse = Pulse(time.perf_counter)
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
@@ -136,9 +138,11 @@ class Writer:
         try:
             if self.failure is not None:
                 raise JournalFailed(self.failure)
+            self.pulse.begin()
             draft = Draft(self._base, self._clock())
             self._run_jobs(batch, draft)
             if draft.is_empty:
+                self.pulse.end(None)
                 return None
             began = time.perf_counter()
             persist.commit(self._connection, draft)
@@ -149,6 +153,7 @@ class Writer:
                 time.perf_counter() - began,
             )
             draft.become_base()
+            self.pulse.end(True)
         except Exception as error:
             self._fail(batch, error)
             return None
@@ -187,6 +192,7 @@ class Writer:
         return [wake for wake in found if wake is not None]
 
     def _fail(self, batch: list[_Job], error: Exception) -> None:
+        self.pulse.end(False)
         log.error("commit failed: %s", error)
         name = getattr(error, "sqlite_errorname", "")
         if self.failure is None and name not in ("SQLITE_FULL", "SQLITE_BUSY"):

@@ -1,4 +1,5 @@
-"""Is the process alive, and is it ready? For kubelet, without a token and without the disk."""
+"""Is the process alive, and is it ready? For kubelet, without a token and without the disk: what
+the last commits said is remembered."""
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
@@ -24,9 +25,11 @@ async def healthz(request: Request) -> JSONResponse:
 @router.get("/readyz")
 @_CHECKS
 async def readyz(request: Request) -> JSONResponse:
-    """Can it serve?"""
+    """Can it serve?
+
+    Not ready while commits fail or hang, or the loop that wakes devboxes does. It heals itself."""
     context = context_of(request)
-    return _answer(journal=context.store.is_healthy, waker=context.waker.is_alive)
+    return _answer(journal=context.store.can_commit, waker=context.waker.is_alive)
 
 
 def _answer(**checks: bool) -> JSONResponse:

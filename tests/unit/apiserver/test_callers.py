@@ -16,6 +16,7 @@ from ranvier_apiserver.identities import (
     Operator,
     StaticIdentities,
 )
+from ranvier_apiserver.key_file import LOOK_SECONDS, KeyFile
 
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -72,6 +73,26 @@ def test_a_key_for_publishing_can_do_nothing_else(tmp_path: Path) -> None:
             auth.require(key, scope)
     writer = ApiKey("k", frozenset({Scope.AXONS_WRITE}))
     assert auth.require(writer, Scope.AXONS_PUBLISH) is writer
+
+
+async def test_a_key_is_revoked_without_a_restart(tmp_path: Path) -> None:
+    path, now = tmp_path / "keys", 0.0
+    path.write_text(f"{KEY}\n")
+    caller = Authenticator(KeyFile(path, lambda: now), Known())
+    assert isinstance(await caller.principal(bearer(KEY)), ApiKey)
+
+    def change(text: str) -> None:
+        nonlocal now
+        now += LOOK_SECONDS
+        path.write_text(text)
+        os.utime(path, ns=(0, int(now) * 10**9))
+
+    change(f"{KEY}\nshort\n")
+    assert isinstance(await caller.principal(bearer(KEY)), ApiKey), "a wrong file changes nothing"
+    change(f"{KEY[::-1]} axons:read\n")
+    with pytest.raises(Unauthenticated):
+        await caller.principal(bearer(KEY))
+    assert isinstance(await caller.principal(bearer(KEY[::-1])), ApiKey)
 
 
 async def test_tokens_that_are_no_keys_are_asked_about() -> None:
