@@ -1,4 +1,4 @@
-"""Answers to an agent's questions, in the agent's own protocol.
+"""Answers to an agent's questions, and cancels, in the agent's own protocol.
 
 A question is what `prompt.required` carries: the event's type and its payload. An answer is a
 USER_EVENT; the broker gives it to the agent that asked.
@@ -7,6 +7,7 @@ USER_EVENT; the broker gives it to the agent that asked.
 from collections.abc import Mapping
 from typing import Any
 
+from ranvier.resources.mounts import AgentProtocol
 from ranvier.views import acp_facts, claude_facts, codex_facts
 from ranvier.views.payloads import at, items_at, text_at
 
@@ -62,6 +63,19 @@ def human_input(event_type: str, question: Mapping[str, Any], content: Any) -> A
     if event_type in codex_facts.INPUT_METHODS:
         return "response", {"id": asked.get("id"), "result": answer}
     raise NotAQuestion(f"{event_type} asks for no input.")
+
+
+def cancellation(protocol: AgentProtocol, request_id: str) -> Answer:
+    """The event that cancels the open turn, whatever its session. `request_id` is any new id."""
+    match protocol:
+        case AgentProtocol.CLAUDE_JSON:
+            request = {"subtype": "interrupt"}
+            frame = {"type": "control_request", "request_id": request_id, "request": request}
+            return "control_request", frame
+        case AgentProtocol.CODEX_JSON | AgentProtocol.CODEX_APP_SERVER:
+            return "turn/interrupt", {"id": request_id, "method": "turn/interrupt", "params": {}}
+        case _:
+            return "session/cancel", {}
 
 
 def _acp_outcome(asked: dict[str, Any], allow: bool, option_id: str | None) -> dict[str, Any]:

@@ -1,58 +1,81 @@
-"""The snippets of docs/workers.md, run as they stand there."""
+"""The snippets of docs/workers.md, docs/runs.md and docs/remote-agents.md, run as they stand."""
 
 import asyncio
-import json
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from broker_box import API_KEY, Server
-from ranvier import AsyncRanvier
-from ranvier.events import AxonEvent, Origin
+from broker_box import API_KEY, Box, Server, payload
 
 DOCS = Path(__file__).parents[3] / "docs"
-FACT_SECONDS_MAX = 20.0
+SECONDS_MAX = 20.0
 
 
-def snippets(name: str) -> list[str]:
-    """The Python blocks of a document, in their order."""
-    return re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL)
-
-
-@pytest.fixture(autouse=True)
-def environment(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+async def box(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Box]:
     monkeypatch.setenv("RANVIER_BASE_URL", server.url)
     monkeypatch.setenv("RANVIER_API_KEY", API_KEY)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    async with Box(server, tmp_path) as made:
+        made.start()
+        yield made
 
 
-async def first_of_user(ranvier: AsyncRanvier, axon_id: str) -> AxonEvent:
-    """The first event that a user published, as soon as it is there."""
-    async with asyncio.timeout(FACT_SECONDS_MAX), ranvier.axons.subscribe(axon_id) as events:
-        async for event in events:
-            if event.origin is Origin.USER:
-                return event
-    raise AssertionError("unreachable")
+def read(name: str, box: Box) -> dict[str, Any]:
+    """Everything that the Python blocks of a document define, read in their order."""
+    names: dict[str, Any] = {"AXON_ID": box.axon_id, "CWD": str(box.folder / "home")}
+    for block in re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL):
+        exec(block.replace("worker.run()", ""), names)
+    return names
 
 
 async def test_the_workers_of_the_documentation(
-    ranvier: AsyncRanvier, capsys: pytest.CaptureFixture[str]
+    box: Box, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    axon_id = (await ranvier.axons.create()).id
-    block, more = snippets("workers.md")
-    names: dict[str, Any] = {"AXON_ID": axon_id}
-    exec(block.partition("worker.run()")[0], names)
-    exec(more, names)
-    asked = {
-        "sessionId": "s1",
-        "toolCall": {"toolCallId": "c", "title": "ls"},
-        "options": [{"optionId": "yes", "kind": "allow_once", "name": "Yes"}],
-    }
-    await ranvier.axons.publish(axon_id, "session/request_permission", asked, origin=Origin.AGENT)
-    task = asyncio.ensure_future(names["worker"].serve())
-    answer = await first_of_user(ranvier, axon_id)
-    names["worker"].stop()
-    await task
-    assert answer.event_type == "session/request_permission"
-    assert json.loads(answer.payload)["outcome"]["optionId"] == "yes"
+    worker = read("workers.md", box)["worker"]
+    working = asyncio.ensure_future(worker.serve())
+    session = await box.greet()
+    prompt = await box.prompt(session, "[[ask Run it?]] [[say Done.]]")
+    await box.ended(prompt)
+    report = payload(await box.seen("myapp.report_ready", prompt))
+    assert report["report_id"] == "abc123"
+    assert report["session_id"] == session
+    assert report["text"].endswith("Done.")
+    assert '"optionId": "yes"' in report["text"].replace("\\", "")
+    await box.seen("notification", prompt, message="The report is ready.")
+    worker.stop()
+    await asyncio.wait_for(working, SECONDS_MAX)
+    assert "turn.completed" in capsys.readouterr().out
+
+
+async def test_the_run_of_the_documentation(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
+    await asyncio.wait_for(read("runs.md", box)["main"](), SECONDS_MAX)
+    assert box.find("turn.completed") or await box.seen("turn.completed")
+
+
+async def test_the_remote_agents_of_the_documentation(
+    box: Box, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = read("remote-agents.md", box)
+    async with asyncio.timeout(SECONDS_MAX):
+        await names["main"]()
+        shown = capsys.readouterr().out
+        assert "Seq 1: [system] devbox.running" in shown or "Seq 1: [acp_protocol]" in shown
+        assert shown.endswith("end_turn\n")
+        session = payload(await box.seen("session/new"))["sessionId"]
+        await names["resume"](session, box.events[-1]["sequence"])
+    assert int(capsys.readouterr().out) > 0
+    assert await names["decide"](_Question()) is True
+
+
+class _Question:
+    """As much of a permission request as the snippet looks at."""
+
+    class tool_call:
+        title = "ls"
+
+    options = ()

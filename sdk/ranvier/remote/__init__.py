@@ -1,0 +1,22 @@
+"""Remote agents (seed 001): talk to an agent through its axon. See docs/remote-agents.md."""
+
+from ranvier.journal import AxonJournal, Journal, RunloopJournal
+from ranvier.remote.acp import PROTOCOL_VERSION, ACPAxonConnection
+from ranvier.remote.claude import ClaudeAxonConnection
+from ranvier.remote.codex import CodexAxonConnection
+from ranvier.remote.connection import AxonConnection, NotConnected, RequestFailed
+from ranvier.views.timeline import TimelineEvent
+
+__all__ = [
+    "PROTOCOL_VERSION",
+    "ACPAxonConnection",
+    "AxonConnection",
+    "AxonJournal",
+    "ClaudeAxonConnection",
+    "CodexAxonConnection",
+    "Journal",
+    "NotConnected",
+    "RequestFailed",
+    "RunloopJournal",
+    "TimelineEvent",
+]
