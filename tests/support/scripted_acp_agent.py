@@ -129,6 +129,7 @@ def main() -> None:
         elif message["method"] == "session/cancel":
             _cancelled.setdefault(message["params"]["sessionId"], threading.Event()).set()
         elif message["method"] == "session/prompt":
+            _cancelled.setdefault(message["params"]["sessionId"], threading.Event()).clear()
             threading.Thread(target=serve, args=(message,), daemon=True).start()
         elif "id" in message:
             serve(message)

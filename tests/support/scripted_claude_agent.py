@@ -84,7 +84,8 @@ class Session:
         """Take the prompts one after the other, for ever."""
         while True:
             text = _prompts.get()
-            _is_busy.set()
+            if not _is_busy.is_set():
+                _begin()
             self.prompts.append(text)
             store(self.id).write_text(json.dumps(self.prompts))
             self.write("system", subtype="init", cwd=os.getcwd(), permissionMode="default")
@@ -104,6 +105,12 @@ class Session:
         else:
             end |= {"terminal_reason": "completed", "stop_reason": stop_reason, "result": "ok"}
         self.write("result", **end)
+
+
+def _begin() -> None:
+    """A prompt is here: an interrupt means it from now on."""
+    _cancelled.clear()
+    _is_busy.set()
 
 
 def control(request_id: str, request: dict[str, Any]) -> None:
@@ -141,6 +148,8 @@ def hear(message: dict[str, Any]) -> None:
         case "user":
             content = message["message"]["content"]
             blocks = [{"text": content}] if isinstance(content, str) else content
+            if not _is_busy.is_set():
+                _begin()
             _prompts.put("".join(block.get("text", "") for block in blocks))
         case "control_request":
             control(message["request_id"], message["request"])

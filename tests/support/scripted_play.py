@@ -143,8 +143,11 @@ VERBS: dict[str, Callable[[Session, str, Cancelled], str | None]] = {
 
 
 def play(session: Session, text: str, cancelled: Cancelled) -> str:
-    """Play the prompt's directives; return the stop reason. ValueError from `[[fail WHY]]`."""
-    cancelled.clear()
+    """Play the prompt's directives; return the stop reason. ValueError from `[[fail WHY]]`.
+
+    Whoever takes the prompt in clears `cancelled`, at once: here, on the turn's own thread, a
+    cancel that came right behind the prompt would be forgotten.
+    """
     for verb, rest in DIRECTIVE.findall(text):
         if cancelled.is_set():
             return "cancelled"
