@@ -5,7 +5,7 @@ gives `turn.accepted`, `turn.started` and exactly one terminal, which carries th
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ranvier.events import AxonEvent, Origin, SystemEvent
@@ -18,14 +18,11 @@ from ranvier.views.facts import (
     Heartbeat,
     SessionClosed,
     SessionOpened,
-    Text,
-    ToolCalled,
-    ToolEnded,
-    Used,
     Warned,
 )
 from ranvier.views.payloads import object_of, text_at, value_of
 from ranvier.views.protocols import USER_MESSAGE, protocol_of
+from ranvier.views.turn_result import TurnResult
 
 RESERVED_NAMESPACES: Final = frozenset(
     {"turn", "prompt", "session", "transport", "capabilities", "component"}
@@ -34,12 +31,6 @@ RESERVED_NAMESPACES: Final = frozenset(
 
 NOTIFICATION: Final = "notification"
 """Event type of a message to the people who watch an axon; workers do not receive it."""
-
-RESPONSE_CHARACTERS_MAX: Final = 4 * 1024 * 1024
-"""Text of one turn that its terminal repeats; what lies beyond is in its `turn.event`s."""
-
-TOOL_CALLS_MAX: Final = 1_000
-"""Tool calls of one turn that its terminal lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,53 +50,12 @@ class EventEnvelope:
     dedupe_key: str = ""
 
 
-@dataclass(slots=True)
-class _Result:
-    """What the open turn has brought so far."""
-
-    text: list[str] = field(default_factory=list)
-    characters: int = 0
-    messages: int = 0
-    last_message: str | None = None
-    is_in_message: bool = False
-    tools: dict[str, dict[str, Any]] = field(default_factory=dict)
-    usage: Any = None
-
-    def take(self, fact: Fact) -> None:
-        match fact:
-            case Text(delta, message):
-                self._say(delta, message)
-            case ToolCalled(call_id, name):
-                self.is_in_message = False
-                if call_id not in self.tools and len(self.tools) < TOOL_CALLS_MAX:
-                    self.tools[call_id] = _tool(call_id, name)
-            case ToolEnded(call_id, is_success):
-                if call_id not in self.tools and len(self.tools) < TOOL_CALLS_MAX:
-                    self.tools[call_id] = _tool(call_id, None)
-                if call_id in self.tools:
-                    self.tools[call_id]["success"] = is_success
-            case Used(usage):
-                self.usage = usage
-
-    def _say(self, delta: str, message: str | None) -> None:
-        if not self.is_in_message or message != self.last_message:
-            self.messages += 1
-        self.is_in_message, self.last_message = True, message
-        kept = delta[: RESPONSE_CHARACTERS_MAX - self.characters]
-        self.characters += len(kept)
-        self.text.append(kept)
-
-
-def _tool(call_id: str, name: str | None) -> dict[str, Any]:
-    return {"tool_call_id": call_id, "tool_name": name, "success": None}
-
-
 class WorkerEvents:
     """Makes envelopes of one axon's events; `memory` is what an earlier one gave."""
 
     def __init__(self, memory: Mapping[str, Any] | None = None) -> None:
         self._conversation = Conversation(memory)
-        self._results: dict[str, _Result] = {}
+        self._results: dict[str, TurnResult] = {}
 
     @property
     def is_quiet(self) -> bool:
@@ -138,7 +88,7 @@ class WorkerEvents:
         if moment.accepted is not None:
             yield "turn.accepted", self._accepted(moment)
         if moment.started and turn is not None:
-            self._results[turn.turn_id] = _Result()
+            self._results[turn.turn_id] = TurnResult()
             yield (
                 "turn.started",
                 {"agent": self._conversation.agent, "model": self._conversation.model},
@@ -164,7 +114,7 @@ class WorkerEvents:
             "queue_depth": moment.depth,
         }
 
-    def _ended(self, moment: Moment, result: _Result) -> tuple[str, dict[str, Any]]:
+    def _ended(self, moment: Moment, result: TurnResult) -> tuple[str, dict[str, Any]]:
         event, turn = moment.event, moment.turn
         ended = object_of(event.payload)
         started_ms = turn.started_ms if turn else event.timestamp_ms

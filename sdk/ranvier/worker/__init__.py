@@ -3,6 +3,7 @@
 from ranvier.views.worker_events import EventEnvelope
 from ranvier.worker.client import ReservedKind, WorkerClient
 from ranvier.worker.cursors import Cursor, CursorError, Cursors, FileCursors
+from ranvier.worker.sql_cursors import SqlCursors
 from ranvier.worker.trying import HANDLER_FAILED, Limits
 from ranvier.worker.worker import Worker
 
@@ -15,6 +16,7 @@ __all__ = [
     "FileCursors",
     "Limits",
     "ReservedKind",
+    "SqlCursors",
     "Worker",
     "WorkerClient",
 ]

@@ -2,8 +2,8 @@
 
 The default is a file: it needs nothing of the server, costs one fsync however much was handled,
 adds nothing to the axon (a cursor written as an event would wake subscribers and grow the journal),
-and its lock keeps a second process of the same name from working beside the first. A worker that
-must move between machines implements the same two calls on a store of its own.
+and its lock keeps a second process of the same name from working beside the first. A worker without
+a disk keeps its cursors in the axons' SQL databases (`sql_cursors`).
 """
 
 import fcntl
@@ -73,29 +73,15 @@ class _FileCursor:
 
     def load(self) -> Position:
         try:
-            stored = json.loads(self._path.read_bytes())
-            if stored["format"] != FORMAT:
-                raise ValueError(f"its format is {stored['format']}, not {FORMAT}")
-            return Position(int(stored["cursor"]), int(stored["read_after"]), stored["memory"])
+            stored = self._path.read_text()
         except FileNotFoundError:
             return Position()
-        except (ValueError, KeyError, TypeError) as error:
-            # Starting over would deliver everything again: that is not ours to decide.
-            what = f"The cursor {self._path} can not be read ({error})."
-            raise CursorError(
-                what, "Restore it, or delete it to start from the beginning."
-            ) from None
+        return position_of(stored, str(self._path))
 
     def save(self, position: Position) -> None:
-        stored = {
-            "format": FORMAT,
-            "cursor": position.cursor,
-            "read_after": position.read_after,
-            "memory": position.memory,
-        }
         draft = self._path.with_suffix(".draft")
         with draft.open("w") as file:
-            json.dump(stored, file)
+            file.write(text_of(position))
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self._path)
@@ -104,6 +90,30 @@ class _FileCursor:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def text_of(position: Position) -> str:
+    """A position as it is stored."""
+    stored = {
+        "format": FORMAT,
+        "cursor": position.cursor,
+        "read_after": position.read_after,
+        "memory": position.memory,
+    }
+    return json.dumps(stored)
+
+
+def position_of(text: str, name: str) -> Position:
+    """A stored position; raises CursorError, which names it, when it can not be read."""
+    try:
+        stored = json.loads(text)
+        if stored["format"] != FORMAT:
+            raise ValueError(f"its format is {stored['format']}, not {FORMAT}")
+        return Position(int(stored["cursor"]), int(stored["read_after"]), stored["memory"])
+    except (ValueError, KeyError, TypeError) as error:
+        # Starting over would deliver everything again: that is not ours to decide.
+        what = f"The cursor {name} can not be read ({error})."
+        raise CursorError(what, "Restore it, or delete it to start from the beginning.") from None
 
 
 def _default_folder() -> Path:

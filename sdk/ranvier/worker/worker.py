@@ -93,7 +93,8 @@ class Worker:
             readings = []
             for axon in self._axons:
                 journal = journal_of(axon, client)
-                cursor = stack.enter_context(self._cursors.open(self.name, journal.axon_id))
+                opening = self._cursors.open(self.name, journal.axon_id)
+                cursor = await asyncio.to_thread(stack.enter_context, opening)
                 readings.append(
                     AxonReading(self.name, journal, cursor, self._handlers, slots, self._limits)
                 )

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from broker_box import API_KEY, Server
-from ranvier import AsyncRanvier
+from ranvier import AsyncRanvier, Ranvier
 from ranvier.events import AxonEvent, Origin
 from ranvier.worker import (
     HANDLER_FAILED,
@@ -25,6 +25,7 @@ from ranvier.worker import (
     FileCursors,
     Limits,
     ReservedKind,
+    SqlCursors,
     Worker,
     WorkerClient,
 )
@@ -320,3 +321,32 @@ async def test_an_axon_that_is_not_there_ends_the_worker(
     worker = Worker("w", ["axn_none"], client=ranvier, cursors=FileCursors(tmp_path))
     with pytest.raises(NotFound, match="no axon"):
         await worker.serve()
+
+
+async def test_a_cursor_in_the_axons_database_moves_with_the_worker_and_fences_the_one_before(
+    ranvier: AsyncRanvier, blocking: Ranvier, axon_id: str
+) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def make_one(name: str) -> Worker:
+        worker = Worker("w", [axon_id], client=ranvier, cursors=SqlCursors(blocking))
+
+        @worker.on_event("my.item")
+        async def on_item(event: EventEnvelope, _: WorkerClient) -> None:
+            seen.append((name, event.sequence))
+
+        return worker
+
+    first = make_one("first")
+    task = asyncio.ensure_future(first.serve())
+    sequence = await put(ranvier, axon_id, "my.item")
+    await until(lambda: ("first", sequence) in seen)
+    async with working(make_one("second")):
+        later = await put(ranvier, axon_id, "my.item")
+        await until(lambda: ("second", later) in seen)
+        with pytest.raises(CursorError, match="took over"):
+            await asyncio.wait_for(task, FACT_SECONDS_MAX)
+    third = await put(ranvier, axon_id, "my.item")
+    async with working(make_one("third")):
+        await until(lambda: ("third", third) in seen)
+    assert ("third", sequence) not in seen
