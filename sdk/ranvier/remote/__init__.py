@@ -4,7 +4,8 @@ from ranvier.journal import AxonJournal, Journal, RunloopJournal
 from ranvier.remote.acp import PROTOCOL_VERSION, ACPAxonConnection
 from ranvier.remote.claude import ClaudeAxonConnection
 from ranvier.remote.codex import CodexAxonConnection
-from ranvier.remote.connection import AxonConnection, NotConnected, RequestFailed
+from ranvier.remote.connection import AxonConnection
+from ranvier.remote.errors import NotConnected, RequestFailed
 from ranvier.views.timeline import TimelineEvent
 
 __all__ = [

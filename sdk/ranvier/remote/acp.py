@@ -5,13 +5,14 @@ Requests and answers are the models of the `agent-client-protocol` package, whic
 spelling, `session_id` or `sessionId`.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from ranvier.client.errors import RanvierError
 from ranvier.events import AxonEvent, Origin
-from ranvier.remote.connection import AxonConnection, as_json
+from ranvier.remote.connection import AxonConnection
 from ranvier.remote.outcomes import Outcomes
 from ranvier.resources.mounts import AgentProtocol
 from ranvier.views.acp_facts import INPUT_METHODS, PERMISSION
@@ -190,7 +191,7 @@ class ACPAxonConnection(AxonConnection):
 
     async def request(self, method: str, params: Any = None) -> dict[str, Any]:
         """Any other method, as JSON."""
-        outcome = await self._request(method, as_json(params or {}))
+        outcome = await self._request(method, _as_json(params or {}))
         return dict(outcome.payload)
 
     async def _call(self, method: str, name: str, **params: Any) -> Any:
@@ -210,7 +211,7 @@ class ACPAxonConnection(AxonConnection):
         handler = self._handlers.get(event.event_type)
         if handler is None:
             return
-        answer = as_json(await handler(object_of(event.payload)))
+        answer = _as_json(await handler(object_of(event.payload)))
         if self._open_questions.get(event.event_type) is event:
             await self._publish(event.event_type, answer)
 
@@ -232,6 +233,13 @@ def _request(name: str, **params: Any) -> Any:
     know, and what is not known here may be known to the agent."""
     model = getattr(_schema(), name)
     aliases = {field: info.alias for field, info in model.model_fields.items() if info.alias}
-    given = {aliases.get(key, key): as_json(value) for key, value in params.items()}
+    given = {aliases.get(key, key): _as_json(value) for key, value in params.items()}
     model.model_validate(given)
     return given
+
+
+def _as_json(value: Any) -> Any:
+    """A value that JSON can hold: models of pydantic are dumped by their aliases."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return json.loads(json.dumps(value, default=_as_json))

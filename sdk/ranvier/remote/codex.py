@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from ranvier.events import AxonEvent, Origin
-from ranvier.remote.connection import ANSWER_SECONDS, AxonConnection, RequestFailed
+from ranvier.remote.connection import ANSWER_SECONDS, AxonConnection
 from ranvier.remote.control import ControlAnswers
+from ranvier.remote.errors import RequestFailed
 from ranvier.remote.outcomes import Outcomes
 from ranvier.resources.mounts import AgentProtocol
 from ranvier.views.answers import permission

@@ -6,7 +6,6 @@ see it, handlers do not, except for questions that are still open when the repla
 
 import asyncio
 import inspect
-import json
 import logging
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -17,6 +16,7 @@ from typing import Any, Final, Self
 from ranvier.client.errors import RanvierError
 from ranvier.events import AxonEvent, Origin, SystemEvent
 from ranvier.journal import journal_of
+from ranvier.remote.errors import NotConnected, RequestFailed
 from ranvier.remote.outcomes import Outcome, Outcomes
 from ranvier.resources.mounts import AgentProtocol
 from ranvier.views.payloads import object_of, text_at
@@ -28,19 +28,6 @@ ANSWER_SECONDS: Final = 120.0
 _log = logging.getLogger("ranvier.remote")
 
 Listener = Callable[[Any], Awaitable[None] | None]
-
-
-class RequestFailed(RanvierError):
-    """The agent, or what stands before it, refused. `reason` is the journal's word for why."""
-
-    def __init__(self, method: str, message: str, reason: str | None) -> None:
-        super().__init__(f"{method}: {message}", "The axon's timeline tells what came before.")
-        self.method = method
-        self.reason = reason
-
-
-class NotConnected(RanvierError):
-    """The connection is closed, or was never open."""
 
 
 class AxonConnection:
@@ -263,10 +250,3 @@ async def _call(listener: Listener, value: Any) -> None:
     told = listener(value)
     if inspect.isawaitable(told):
         await told
-
-
-def as_json(value: Any) -> Any:
-    """A value that JSON can hold: models of pydantic are dumped by their aliases."""
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return json.loads(json.dumps(value, default=as_json))

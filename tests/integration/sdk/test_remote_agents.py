@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ranvier.remote import (
     AxonJournal,
     NotConnected,
     RequestFailed,
+    RunloopJournal,
     TimelineEvent,
 )
 from ranvier.runs import Runs
@@ -206,6 +208,25 @@ async def test_an_axon_of_the_published_sdk_will_do(server: Server, box: Box) ->
         )
         async with later:
             assert (await later.prompt(session, "[[say Hi.]]")).stop_reason == "end_turn"
+
+
+async def test_a_stream_of_the_published_sdk_is_resumed_where_it_broke(
+    server: Server, ranvier: AsyncRanvier, box: Box
+) -> None:
+    async with AsyncRunloopSDK(bearer_token=API_KEY, base_url=server.url) as runloop:
+        journal = RunloopJournal(runloop.axon.from_id(box.axon_id))
+        seen: list[int] = []
+        async with asyncio.timeout(SECONDS_MAX), aclosing(journal.subscribe()) as events:
+            for number in range(6):
+                if number == 3:
+                    server.kill()
+                    server.start()
+                await box.publish("my.item", {}, origin="AGENT_EVENT")
+                while len(seen) <= number:
+                    event = await anext(events)
+                    seen += [event.sequence] if event.event_type == "my.item" else []
+        assert len(seen) == len(set(seen)) == 6
+        assert await journal.head() == len(box.events)
 
 
 async def test_a_connection_survives_the_servers_restart(
