@@ -14,6 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+ANSWER = os.environ.get("SCRIPTED_ANSWER", "")
+"""What is played for a prompt without directives."""
+
 DIRECTIVE = re.compile(r"\[\[(\w+) ?(.*?)\]\]", re.DOTALL)
 
 TRANSCRIPT = os.environ.get("SCRIPTED_TRANSCRIPT")
@@ -148,7 +151,7 @@ def play(session: Session, text: str, cancelled: Cancelled) -> str:
     Whoever takes the prompt in clears `cancelled`, at once: here, on the turn's own thread, a
     cancel that came right behind the prompt would be forgotten.
     """
-    for verb, rest in DIRECTIVE.findall(text):
+    for verb, rest in DIRECTIVE.findall(text) or DIRECTIVE.findall(ANSWER):
         if cancelled.is_set():
             return "cancelled"
         if stop_reason := VERBS[verb](session, rest, cancelled):

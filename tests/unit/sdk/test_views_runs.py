@@ -144,6 +144,23 @@ def test_claude_code_tells_of_subagents_and_background_tools() -> None:
     assert (done["t1"] or {})["agent_depth"] == 0
 
 
+def test_a_background_tool_that_fails_is_told_with_its_ticket() -> None:
+    story = Story()
+    turn = story.started(story.user("query", {"type": "user", "message": {"content": "go"}}))
+    shell = {"type": "tool_use", "id": "t1", "name": "Bash", "input": {"run_in_background": True}}
+    claude(story, "assistant", message={"id": "m1", "content": [shell]})
+    claude(story, "system", subtype="task_started", task_id="b1", tool_use_id="t1")
+    over = {"task_id": "b1", "tool_use_id": "t1", "status": "failed", "summary": "exit 1"}
+    claude(story, "system", subtype="task_notification", **over)
+    story.completed(turn)
+    assert data(story, "tool_background_failed") == {
+        "tool_name": "Bash",
+        "tool_call_id": "t1",
+        "ticket_id": "b1",
+        "error": "exit 1",
+    }
+
+
 def test_a_warning_ends_nothing() -> None:
     story = Story()
     turn = story.started(story.user("query", {"message": {"content": "go"}}))
