@@ -1,4 +1,4 @@
-"""The snippets of docs/workers.md, docs/runs.md and docs/remote-agents.md, run as they stand."""
+"""The snippets of the concepts and of the guides to the views, run as they stand."""
 
 import asyncio
 import re
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from broker_box import API_KEY, Box, Server, payload
+from ranvier.events import Origin
 
 DOCS = Path(__file__).parents[3] / "docs"
 SECONDS_MAX = 20.0
@@ -31,6 +32,22 @@ def read(name: str, box: Box) -> dict[str, Any]:
     for block in re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL):
         exec(block.replace("worker.run()", ""), names)
     return names
+
+
+async def test_the_concepts_tell_a_turn_as_it_is(box: Box) -> None:
+    names = read("concepts.md", box)
+    asked = await box.publish("user.message", {"content": "[[say Hello.]]"})
+    end = await box.ended(asked)
+    counts = await names["what_stands_there"](box.axon_id)
+    assert sum(counts.values()) >= end["sequence"]
+    assert counts[Origin.USER] == 1
+    page = (DOCS / "concepts.md").read_text()
+    [told] = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    shown = [line.split()[1:] for line in told.splitlines() if line.split()[0].isalnum()]
+    types = [[event["origin"], event["event_type"]] for event in box.events]
+    places = [types.index(line) for line in shown]
+    assert places == sorted(places)
+    assert places[-1] == end["sequence"] - 1
 
 
 async def test_the_workers_of_the_documentation(
