@@ -10,7 +10,7 @@ from typing import Final
 
 import uvloop
 
-from ranvier_apiserver import logs, serving, settings
+from ranvier_apiserver import connections, logs, serving, settings
 from ranvier_apiserver.app import create_app
 from ranvier_apiserver.audit_log import AuditLog
 from ranvier_apiserver.auth import Authenticator, Keys
@@ -47,7 +47,7 @@ def main() -> None:
     chosen = settings.parse(sys.argv[1:], os.environ)
     logs.configure(chosen.log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    serving.allow_many_connections()
+    connections.allow_many_connections()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(chosen))

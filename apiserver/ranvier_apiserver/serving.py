@@ -1,29 +1,20 @@
-"""One port that speaks HTTP/1.1 and HTTP/2: the first bytes of a connection tell which.
+"""The server: uvicorn on uvloop, with protocols of our own (`connections.py`), and how it stops.
 
-uvicorn serves HTTP/1.1 with httptools on uvloop (asked for by name, so a missing wheel is an error
-and not half the speed). A connection that begins with HTTP/2's preface goes to `http2.py`.
+uvloop is asked for by name, so that a missing wheel is an error and not half the speed.
 """
 
 import asyncio
 import contextlib
 import logging
-import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Final, cast
+from typing import Final
 
 from starlette.types import ASGIApp
 from uvicorn import Config, Server
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
-from ranvier_apiserver import stalled
-from ranvier_apiserver.http2 import Http2Protocol
-
-PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-FIRST_BYTES_SECONDS: Final = 30.0
-"""A connection that says nothing for so long is closed."""
+from ranvier_apiserver import connections, stalled
 
 KEEP_ALIVE_SECONDS: Final = 75
 """Longer than the idle time of the published clients' pools, so they never meet a closing one."""
@@ -35,62 +26,6 @@ BACKLOG: Final = 2048
 """Connections that may wait to be accepted; a restart brings all clients back at once."""
 
 log = logging.getLogger(__name__)
-
-
-def allow_many_connections() -> None:
-    """Each stream is an open file: take as many as this process may have."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-class SwitchProtocol(asyncio.Protocol):
-    """Reads until it knows the protocol, then hands the connection over."""
-
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        self._arguments = (config, server_state, app_state, _loop)
-        self._connections = server_state.connections
-        self._loop = _loop or asyncio.get_running_loop()
-        self._seen = b""
-        self._transport: asyncio.Transport
-        self._silent: asyncio.TimerHandle
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports do what asyncio's do, but do not descend from them.
-        self._transport = cast(asyncio.Transport, transport)
-        self._silent = self._loop.call_later(FIRST_BYTES_SECONDS, transport.close)
-        self._connections.add(self)  # type: ignore[arg-type]
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._silent.cancel()
-        self._connections.discard(self)
-
-    def data_received(self, data: bytes) -> None:
-        self._seen += data
-        if len(self._seen) < len(PREFACE) and PREFACE.startswith(self._seen):
-            return
-        self.connection_lost(None)
-        kind = Http2Protocol if self._seen.startswith(PREFACE) else Http1Protocol
-        protocol = kind(*self._arguments)
-        self._transport.set_protocol(protocol)
-        protocol.connection_made(self._transport)
-        protocol.data_received(self._seen)
-
-    def shutdown(self) -> None:
-        self._transport.close()
-
-
-class Http1Protocol(HttpToolsProtocol):
-    """uvicorn's, whose requests can also be dropped."""
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        stalled.offer(self.scope, self.transport.abort)  # type: ignore[arg-type]
 
 
 class QuietServer(Server):
@@ -116,7 +51,7 @@ def server_for(app: ASGIApp, before_stop: Callable[[], None]) -> QuietServer:
     """A server that stops when its `should_exit` is set; `before_stop` ends endless answers."""
     config = Config(
         app,
-        http=SwitchProtocol,
+        http=connections.SwitchProtocol,
         loop="uvloop",
         ws="none",
         lifespan="off",

@@ -5,6 +5,7 @@ and clients that go away; the API server itself is asked in both at the end.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -17,7 +18,7 @@ import h2.events
 import httpx
 import pytest
 from api_process import KEY, ApiServer, create, publish, read
-from ranvier_apiserver import serving
+from ranvier_apiserver import connections, serving
 
 VERSIONS = pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2"])
 LARGE = 3 * 1024 * 1024
@@ -208,7 +209,7 @@ async def test_the_preface_may_come_in_pieces_and_nonsense_is_refused() -> None:
     async with serving_app(App()) as (url, _):
         port = int(url.rpartition(":")[2])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for byte in serving.PREFACE:
+        for byte in connections.PREFACE:
             writer.write(bytes([byte]))
             await writer.drain()
         writer.write(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")
@@ -219,6 +220,46 @@ async def test_the_preface_may_come_in_pieces_and_nonsense_is_refused() -> None:
         writer.write(b"PRI * HTTP/9.9\r\n\r\n")
         assert b"400" in await reader.readline()
         writer.close()
+
+
+@pytest.mark.parametrize("begun", [b"", b"G", b"GET / HTTP/1.1\r\nhost", b"PRI * HT"])
+async def test_a_request_that_does_not_get_on_is_cut_off(
+    begun: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "FIRST_BYTES_SECONDS", 0.1)
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.1)
+    async with serving_app(App()) as (url, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(begun)
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        writer.close()
+        async with httpx.AsyncClient(base_url=url) as client:
+            assert (await client.post("/echo", content=b"x")).status_code == 201
+
+
+async def test_there_are_so_many_connections_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "CONNECTIONS_MAX", 3)
+    async with serving_app(App()) as (url, _):
+        port = int(url.rpartition(":")[2])
+        first = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        async with httpx.AsyncClient(base_url=url) as client:
+            # Connections are accepted in their order, so this one is the fourth.
+            answer = await client.post("/echo")
+            assert (answer.status_code, answer.json()["code"]) == (503, "too_busy")
+            assert int(answer.headers["retry-after-ms"]) == 1000
+        for _, writer in first:
+            writer.close()
+            await writer.wait_closed()
+        async with asyncio.timeout(10), httpx.AsyncClient(base_url=url) as client:
+            while (await client.post("/echo")).status_code == 503:
+                pass
+
+
+def test_connections_leave_files_for_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections.resource, "getrlimit", lambda _: (1024, 1024))
+    assert connections.connections_max() == 1024 - connections.RESERVED_FILES
 
 
 @VERSIONS

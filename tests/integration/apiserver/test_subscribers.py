@@ -22,7 +22,7 @@ import h2.events
 import httpx
 import pytest
 from api_process import KEY, ApiServer, create, publish, read
-from ranvier_apiserver import serving, stalled
+from ranvier_apiserver import connections, serving, stalled
 from ranvier_apiserver.app import create_app
 from ranvier_apiserver.auth import Authenticator, read_keys
 from ranvier_apiserver.identities import StaticIdentities
@@ -78,7 +78,7 @@ def resident_bytes(pid: int) -> int:
 
 @pytest.fixture
 def many_files() -> None:
-    serving.allow_many_connections()
+    connections.allow_many_connections()
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < IDLE + 200:
         pytest.skip(f"this machine allows too few open files for {IDLE} connections")
 
