@@ -1,6 +1,5 @@
 """Request bodies: read within a limit, checked into a model, and errors that say what to change."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, TypeVar
 
@@ -16,6 +15,7 @@ from ranvier_apiserver.errors import (
     RanvierError,
     TooBusy,
 )
+from ranvier_apiserver.pauses import Pauses
 
 ESCAPED_BYTES_MAX: Final = 6
 """JSON can make six bytes of one (`\\u0001`)."""
@@ -43,43 +43,48 @@ class Intake:
 
     def __init__(self) -> None:
         self.held = 0
+        self._pauses = Pauses(CHUNK_SECONDS)
 
     async def read(self, scope: Mapping[str, Any], receive: Receive, limit: int) -> bytes:
         """The whole body. Stops reading as soon as it is known to be too large (413)."""
         declared = next((v for k, v in scope["headers"] if k == b"content-length"), b"0")
         if declared.isdigit() and int(declared) > limit:
             raise _too_large(limit)
-        chunks: list[bytes] = []
-        size = 0
+        parts: list[bytes] = []
+        size, more = 0, True
         try:
-            async for chunk in _chunks(receive):
-                size += len(chunk)
-                self.held += len(chunk)
+            while more:
+                part, more = await self._next(receive)
+                size += len(part)
+                self.held += len(part)
                 if size > limit:
                     raise _too_large(limit)
                 # A body that came in one piece is there already; refusing it would save nothing.
-                if chunks and self.held > BODIES_BYTES_MAX:
+                if parts and self.held > BODIES_BYTES_MAX:
                     raise TooBusy("Too many large bodies are being read; send this again soon.")
-                chunks.append(chunk)
+                parts.append(part)
         finally:
             self.held -= size
-        return b"".join(chunks)
+        return b"".join(parts)
 
+    async def parts(self, receive: Receive) -> AsyncIterator[bytes]:
+        """A body of any length, as it comes."""
+        more = True
+        while more:
+            part, more = await self._next(receive)
+            yield part
 
-async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
-    more = True
-    while more:
+    async def _next(self, receive: Receive) -> tuple[bytes, bool]:
+        """The next part, and whether there are more."""
         try:
-            async with asyncio.timeout(CHUNK_SECONDS):
-                message = await receive()
+            message = await self._pauses.wait(receive)
         except TimeoutError:
             raise BodyStopped(
                 f"Nothing of the body came for {CHUNK_SECONDS:.0f} s; send the request again."
             ) from None
         if message["type"] == "http.disconnect":
             raise BadInput("The request ended before its body did.")
-        yield message.get("body", b"")
-        more = message.get("more_body", False)
+        return message.get("body", b""), message.get("more_body", False)
 
 
 def parse(model: type[Model], body: bytes) -> Model:

@@ -4,14 +4,12 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
-from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
 from ranvier_apiserver import audit, auth, transfer
 from ranvier_apiserver.auth import Scope
-from ranvier_apiserver.errors import BadInput
 from ranvier_apiserver.routes import queries, wire
-from ranvier_apiserver.routes.context import Caller, TheStore
+from ranvier_apiserver.routes.context import Caller, TheStore, context_of
 from ranvier_apiserver.routes.described import Operation, Refusal, described
 
 JSON_LINES: Final = "application/x-ndjson"
@@ -50,11 +48,8 @@ async def import_(
     """Import the JSON lines of an export, in order, with their origins and timestamps"""
     auth.require(caller, Scope.AXONS_WRITE)
     auth.require(caller, Scope.AXONS_IMPORT)
-    try:
-        lines = transfer.split(request.stream())
-        done = await transfer.Import(store, axon_id).run(lines)
-    except ClientDisconnect:
-        raise BadInput("The request ended before its body did.") from None
+    lines = transfer.split(context_of(request).intake.parts(request.receive))
+    done = await transfer.Import(store, axon_id).run(lines)
     audit.note(request.scope, sequence=done.head, events=done.imported)
     return {"imported": done.imported, "skipped": done.skipped, "head": done.head}
 

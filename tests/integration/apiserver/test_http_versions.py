@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,7 +19,7 @@ import h2.events
 import httpx
 import pytest
 from api_process import KEY, ApiServer, create, publish, read
-from ranvier_apiserver import connections, serving
+from ranvier_apiserver import connections, serving, stalled
 
 VERSIONS = pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2"])
 LARGE = 3 * 1024 * 1024
@@ -255,6 +256,18 @@ async def test_there_are_so_many_connections_and_no_more(monkeypatch: pytest.Mon
         async with asyncio.timeout(10), httpx.AsyncClient(base_url=url) as client:
             while (await client.post("/echo")).status_code == 503:
                 pass
+
+
+def test_a_peer_that_is_gone_is_given_up() -> None:
+    """By the kernel, which knows that nothing is acknowledged; connections inherit it."""
+    with (
+        contextlib.closing(serving.listen("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()),
+    ):
+        connection, _ = listener.accept()
+        with connection:
+            limit = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    assert limit == stalled.DEAD_SECONDS * 1000
 
 
 def test_connections_leave_files_for_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
