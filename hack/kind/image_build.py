@@ -8,12 +8,12 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from kind import npm_packages
 from kind.debian_root import DebianRoot, build_root
 from kind.docker_daemon import Docker
 from kind.errors import CommandFailed, Failure
 from kind.image_recipes import KEY_LABEL, ImageRecipe
 from kind.node_image import REGISTRY_SECONDS_MAX
+from kind.npm_packages import node_modules
 from kind.places import Places
 from kind.processes import answer, run_logged, succeeds, system_path
 from kind.progress import Progress
@@ -46,13 +46,10 @@ def build_images(
         if _label(docker, recipe.reference) == key:
             progress.cached(f"image {recipe.reference}")
             continue
-        archive = (
-            npm_packages.archive(recipe.npm_package, places, progress)
-            if recipe.npm_package
-            else None
-        )
+        packages = recipe.npm_packages
+        agent = node_modules(packages, places, progress) if packages else None
         with progress.step(f"building {recipe.reference}"):
-            _build(recipe, base, key, archive, docker, places, environment)
+            _build(recipe, base, key, agent, docker, places, environment)
     _remove_replaced(docker)
 
 
@@ -128,7 +125,7 @@ def _build(
     recipe: ImageRecipe,
     base: str,
     key: str,
-    archive: Path | None,
+    agent: Path | None,
     docker: Docker,
     places: Places,
     environment: Mapping[str, str],
@@ -139,7 +136,7 @@ def _build(
         context, secrets = Path(name, "context"), Path(name, "secrets")
         context.mkdir()
         secrets.mkdir(mode=0o700)
-        recipe.write_context(context, archive)
+        recipe.write_context(context, agent)
         command, builder_environment = builder(docker)
         command += ["--progress", "plain", "--tag", recipe.reference]
         if docker.private:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kind.cache import content_key
-from kind.npm_packages import NpmPackage
+from kind.npm_packages import NpmPackage, pinned
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY_LABEL = "ranvier.dev/content"
@@ -37,10 +37,9 @@ class ImageRecipe:
         return ROOT / "images" / self.name / "Containerfile"
 
     @property
-    def npm_package(self) -> NpmPackage | None:
-        """The package whose archive the Containerfile finds as agent.tgz."""
-        path = ROOT / "images" / self.name / "npm-package.json"
-        return NpmPackage.read(path) if path.exists() else None
+    def npm_packages(self) -> tuple[NpmPackage, ...]:
+        """The packages that the Containerfile finds unpacked in the folder `agent`."""
+        return pinned(ROOT / "images" / self.name)
 
     def files(self) -> Iterator[Path]:
         """Every file that is copied, in a fixed order."""
@@ -57,7 +56,7 @@ class ImageRecipe:
         parts: list[str | bytes] = [
             base_id,
             self.containerfile.read_bytes(),
-            repr(self.npm_package),
+            repr(self.npm_packages),
         ]
         for path in self.files():
             relative = path.relative_to(ROOT)
@@ -67,8 +66,8 @@ class ImageRecipe:
                 parts += [relative.as_posix(), path.read_bytes()]
         return content_key(*parts)
 
-    def write_context(self, folder: Path, npm_archive: Path | None) -> None:
-        """Put the copied files, and nothing else, into an empty folder."""
+    def write_context(self, folder: Path, agent: Path | None) -> None:
+        """Put the copied files and the packages, and nothing else, into an empty folder."""
         for name in self.copied:
             source, target = ROOT / name, folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -77,8 +76,8 @@ class ImageRecipe:
             else:
                 shutil.copy2(source, target)
         shutil.copy2(self.containerfile, folder / "Containerfile")
-        if npm_archive is not None:
-            shutil.copy2(npm_archive, folder / "agent.tgz")
+        if agent is not None:
+            shutil.copytree(agent, folder / "agent", symlinks=True)
 
 
 IMAGES = {
@@ -94,6 +93,8 @@ IMAGES = {
         ),
         ImageRecipe("opencode", "ranvier/devbox-opencode:dev"),
         ImageRecipe("claude", "ranvier/devbox-claude:dev", is_default=False),
+        ImageRecipe("claude-agent-acp", "ranvier/devbox-claude-agent-acp:dev", is_default=False),
+        ImageRecipe("codex", "ranvier/devbox-codex:dev", is_default=False),
         ImageRecipe("model", "ranvier/model:dev", ("hack/model",)),
     )
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Records what a real ACP agent says, with the scripted model behind it.
 
-  python3 hack/model/record_acp.py "path/to/opencode acp" tests/golden/acp-opencode/trace.jsonl
+  python3 hack/model/record_acp.py "$(hack/agents command opencode)" \\
+    tests/golden/acp-opencode/trace.jsonl
 
 The agent lives three times in one fresh home: a new session writes a file (asking for permission),
 after SIGKILL the session is resumed, after another SIGKILL it is loaded; each time it is asked
@@ -97,6 +98,8 @@ def opencode_environment(home: Path, port: int) -> dict[str, str]:
         "OPENCODE_DISABLE_MODELS_FETCH": "1",
         "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
         "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
+        # A package for plugins, which it fetches into each new home: 99 MB, and seconds of a core.
+        "NPM_CONFIG_REGISTRY": "http://127.0.0.1:9/",
     }
 
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Records what Claude Code really says in stream-json, with the scripted model behind it.
 
-  python3 hack/model/record_claude.py "path/to/claude" tests/golden/claude-code/trace.jsonl
+  python3 hack/model/record_claude.py "$(hack/agents command claude)" \\
+    tests/golden/claude-code/trace.jsonl
 
 It lives twice in one fresh home. First a prompt whose command needs permission, which is given; one
 that is interrupted; one whose model refuses; then SIGKILL. The second process takes the session up

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Records what the real Codex says, with the scripted model behind it.
 
-  python3 hack/model/record_codex.py "path/to/codex app-server" tests/golden/codex/trace.jsonl
+  python3 hack/model/record_codex.py "$(hack/agents command codex)" \\
+    tests/golden/codex-app-server/trace.jsonl
 
 As `record_acp`, in Codex's words: the agent lives three times in one home. A new thread runs a
 command (asking for approval); after SIGKILL the thread is resumed; after another SIGKILL again, and

@@ -6,17 +6,17 @@ words that make it do things. The conformance suite is written in terms of these
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
-from broker_box import Box, Event, payload
+from broker_box import FACT_SECONDS_MAX, Box, Event, payload
+from kind.agents import Program
 
 HERE = Path(__file__).parent
-Environment = dict[str, str]
 
 
 class Dialect(Protocol):
@@ -194,17 +194,17 @@ class Cast:
 
     name: str
     dialect: Dialect
-    command: Callable[[], Sequence[str]]
-    """Its command line. Raises `kind.errors.Failure` where it can not be had."""
-    environment: Callable[[Path], AbstractContextManager[Environment]] = lambda _: nullcontext({})
-    """What it needs in a home, for as long as it lives."""
+    program: Callable[[Path], AbstractContextManager[Program]]
+    """Makes a home ready for it, for as long as it lives there. Raises `kind.errors.Failure` where
+    it can not be had."""
     words: Words = field(default_factory=Words)
-    seconds_max: float = 20.0
+    seconds_max: float = FACT_SECONDS_MAX
 
 
-def scripted(program: str, *arguments: str) -> Callable[[], Sequence[str]]:
+def scripted(program: str, *arguments: str) -> Callable[[Path], AbstractContextManager[Program]]:
     """A scripted agent of ours: needs nothing but Python."""
-    return lambda: (sys.executable, str(HERE / program), *arguments)
+    command = (sys.executable, str(HERE / program), *arguments)
+    return lambda _: nullcontext(Program(command, {}))
 
 
 SCRIPTED = (

@@ -14,9 +14,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-import broker_box
 import pytest
-from broker_box import Box, Server, payload
+from broker_box import FACT_SECONDS_MAX, Box, Server, payload
 from dialects import SCRIPTED, Cast
 from ranvier.verify import verify
 
@@ -35,9 +34,11 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(params=SCRIPTED, ids=lambda cast: cast.name)
 async def devbox(request: pytest.FixtureRequest, box: Box) -> AsyncIterator[Box]:
     cast: Cast = request.param
-    box.protocol, box.agent = cast.dialect.protocol, cast.command()
-    async with box:
-        yield box
+    box.protocol = cast.dialect.protocol
+    with cast.program(box.folder / "home") as program:
+        box.agent = program.command
+        async with box:
+            yield box
 
 
 def script(dice: random.Random, number: int) -> str:
@@ -93,10 +94,7 @@ def prompts_of_the_agent(home: Path) -> Counter[str]:
     return Counter(text for file in files for text in json.loads(file.read_text()))
 
 
-async def test_a_broker_killed_at_any_moment_breaks_no_promise(
-    devbox: Box, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(broker_box, "FACT_SECONDS_MAX", 60.0)
+async def test_a_broker_killed_at_any_moment_breaks_no_promise(devbox: Box) -> None:
     dice = random.Random(SEED)
     killer = Killer(devbox, random.Random(SEED + 1))
     devbox.start()
@@ -137,7 +135,7 @@ async def test_a_stale_broker_that_comes_back_appends_nothing(
         end = await devbox.ended(trigger)
         assert end["event_type"] == "turn.failed"
         devbox.broker.send_signal(signal.SIGCONT)
-        assert await asyncio.to_thread(devbox.broker.wait, broker_box.FACT_SECONDS_MAX) == 0
+        assert await asyncio.to_thread(devbox.broker.wait, FACT_SECONDS_MAX) == 0
         last = await devbox.publish("user.message", {"content": "[[say Fresh.]]"})
         assert (await devbox.ended(last))["event_type"] == "turn.completed"
     assert devbox.agents() == []

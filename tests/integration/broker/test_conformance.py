@@ -1,24 +1,29 @@
 """What holds for every protocol, with every agent: one body, many casts (DESIGN.md, T1 to T8).
 
 Real processes all through: API server, broker, launcher, agent. How a protocol's client speaks
-stands in `dialects`; nothing here knows a protocol. Each test ends with the checker of
-`ranvier verify` over the whole axon.
+stands in `dialects`; nothing here knows a protocol. The tests of a cast share one devbox, as
+clients of one axon do: each is a client that comes later and finds what the others left behind.
+Each ends with the checker of `ranvier verify` over the whole axon; a devbox that a failed test left
+in the midst of a turn is replaced.
 """
 
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
-import broker_box
 import pytest
-from broker_box import Box, Event, payload
+import pytest_asyncio
+from broker_box import Box, Event, Server, payload
 from dialects import SCRIPTED, Cast, Dialect, Words
 from kind.errors import Failure
+from ranvier.events import TURN_TERMINALS
 from ranvier.verify import verify
 from real_agents import REAL
 
-TERMINALS = ("turn.completed", "turn.failed", "turn.cancelled")
-
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CASTS = [
     *(pytest.param(cast, id=cast.name) for cast in SCRIPTED),
@@ -26,10 +31,9 @@ CASTS = [
 ]
 
 
-@pytest.fixture(params=CASTS)
-def cast(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cast:
+@pytest.fixture(scope="module", params=CASTS)
+def cast(request: pytest.FixtureRequest) -> Cast:
     chosen: Cast = request.param
-    monkeypatch.setattr(broker_box, "FACT_SECONDS_MAX", chosen.seconds_max)
     return chosen
 
 
@@ -43,21 +47,56 @@ def words(cast: Cast) -> Words:
     return cast.words
 
 
-@pytest.fixture
-async def devbox(cast: Cast, box: Box) -> AsyncIterator[Box]:
-    """A running devbox; in the end its journal is looked through."""
-    box.protocol = cast.dialect.protocol
+class Stage:
+    """Where a cast plays: its devbox, a new one when the last was left in disorder."""
+
+    def __init__(self, cast: Cast, server: Server, folders: pytest.TempPathFactory) -> None:
+        self._cast, self._server, self._folders = cast, server, folders
+        self._box: Box | None = None
+        self._open = AsyncExitStack()
+
+    async def box(self) -> Box:
+        """The devbox, running."""
+        if self._box is None:
+            folder = self._folders.mktemp(self._cast.name)
+            (folder / "home").mkdir()
+            program = self._open.enter_context(self._cast.program(folder / "home"))
+            box = Box(self._server, folder, seconds_max=self._cast.seconds_max)
+            box.protocol, box.agent = self._cast.dialect.protocol, program.command
+            if program.environment:  # all that it needs: nothing of this machine leaks in
+                box.environment, box.inherited = program.environment, {}
+            self._box = await self._open.enter_async_context(box)
+            box.start()
+        return self._box
+
+    async def clear(self) -> None:
+        """Stop the devbox, for good."""
+        self._box = None
+        await self._open.aclose()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(
+    cast: Cast, server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
+    stage = Stage(cast, server, tmp_path_factory)
     try:
-        box.agent = cast.command()
+        await stage.box()
     except Failure as failure:
         pytest.skip(f"{cast.name} can not be had here: {failure}")
-    with cast.environment(box.folder / "home") as environment:
-        box.environment = environment
-        async with box:
-            box.start()
-            yield box
-            findings = verify(box.journal)
-            assert not findings, f"{findings}\n{box.told()}"
+    yield stage
+    await stage.clear()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def devbox(stage: Stage) -> AsyncIterator[Box]:
+    """A running devbox; in the end its journal is looked through."""
+    box = await stage.box()
+    yield box
+    findings, told = verify(box.journal), box.told()
+    if findings:  # a test that failed in the midst of a turn leaves one open
+        await stage.clear()
+    assert not findings, f"{findings}\n{told}"
 
 
 async def completed(box: Box, trigger: int) -> Event:
@@ -67,16 +106,57 @@ async def completed(box: Box, trigger: int) -> Event:
     return end
 
 
-async def remembers(box: Box, client: Dialect, words: Words, session: str) -> None:
-    """The agent knows what was said to an earlier process of it."""
-    trigger = await client.prompt(box, session, f"What was my word? {words.history}")
-    end = await completed(box, trigger)
-    assert "PELICAN" in client.text(box, trigger, end["sequence"])
+def after(box: Box, sequence: int) -> list[Event]:
+    return [event for event in box.events if event["sequence"] > sequence]
+
+
+MEMORY = re.compile(r"HISTORY (?:prompts=)?(\d+) (.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a session's model is told of its past: how many prompts, and the first of them."""
+
+    prompts: int
+    first: str
+
+    @classmethod
+    async def of(cls, box: Box, client: Dialect, trigger: int) -> "Memory":
+        """From the turn of a prompt that asks for it."""
+        end = await completed(box, trigger)
+        told = MEMORY.search(client.text(box, trigger, end["sequence"]))
+        assert told is not None, box.told()
+        return cls(int(told[1]), told[2].strip())
+
+    def grew_to(self, later: "Memory") -> bool:
+        return later.first == self.first and later.prompts > self.prompts
 
 
 async def speaks(box: Box, client: Dialect, after: int) -> None:
     """Wait for the agent's first words."""
     await box.until("the agent says nothing", lambda: client.text(box, after, after + 10_000))
+
+
+# The first, before any client said a word: the broker speaks the protocol by itself.
+async def test_a_message_of_no_protocol_is_a_turn_with_neutral_events(
+    devbox: Box, client: Dialect, words: Words
+) -> None:
+    prompt = f"{words.tool} {words.say.format('Done.')}"
+    trigger = await devbox.publish("user.message", {"content": prompt})
+    if words.tool_asks:
+        await client.allow(devbox, await client.asked(devbox, trigger))
+    end = await completed(devbox, trigger)
+    call = payload(await devbox.seen("turn.tool_call", trigger))
+    id_ = call["tool_call_id"]
+    last = [
+        payload(event)
+        for event in after(devbox, trigger)
+        if event["event_type"] == "turn.tool_call_update" and payload(event)["tool_call_id"] == id_
+    ][-1]
+    assert last["status"] == "completed"
+    chunks = [e for e in after(devbox, trigger) if e["event_type"] == "turn.message_chunk"]
+    assert "".join(payload(chunk)["content"] for chunk in chunks).strip() == "Done."
+    assert call["turn_id"] == payload(end)["turn_id"]
 
 
 async def test_a_prompt_is_a_turn_with_a_stop_reason_and_usage(
@@ -99,31 +179,10 @@ async def test_words_arrive_while_the_agent_still_speaks(
     session = await client.greet(devbox)
     trigger = await client.prompt(devbox, session, f"Slowly. {words.slow.format(150, 10)}")
     await speaks(devbox, client, trigger)
-    assert not any(devbox.find(kind, trigger) for kind in TERMINALS)
+    assert not any(devbox.find(kind, trigger) for kind in TURN_TERMINALS)
     end = await completed(devbox, trigger)
     told = client.text(devbox, trigger, end["sequence"])
     assert told.split() == [f"tick{number}" for number in range(10)]
-
-
-async def test_a_message_of_no_protocol_is_a_turn_with_neutral_events(
-    devbox: Box, client: Dialect, words: Words
-) -> None:
-    prompt = f"{words.tool} {words.say.format('Done.')}"
-    trigger = await devbox.publish("user.message", {"content": prompt})
-    if words.tool_asks:
-        await client.allow(devbox, await client.asked(devbox, trigger))
-    end = await completed(devbox, trigger)
-    call = payload(await devbox.seen("turn.tool_call", trigger))
-    id_ = call["tool_call_id"]
-    last = [
-        payload(event)
-        for event in devbox.events
-        if event["event_type"] == "turn.tool_call_update" and payload(event)["tool_call_id"] == id_
-    ][-1]
-    assert last["status"] == "completed"
-    chunks = [e for e in devbox.events if e["event_type"] == "turn.message_chunk"]
-    assert "".join(payload(chunk)["content"] for chunk in chunks).strip() == "Done."
-    assert call["turn_id"] == payload(end)["turn_id"]
 
 
 async def test_a_permission_is_asked_on_the_axon_and_answered_there(
@@ -134,7 +193,7 @@ async def test_a_permission_is_asked_on_the_axon_and_answered_there(
     trigger = await client.prompt(devbox, session, prompt)
     question = await client.asked(devbox, trigger)
     assert question["origin"] == "AGENT_EVENT"
-    assert not any(devbox.find(kind, trigger) for kind in TERMINALS)
+    assert not any(devbox.find(kind, trigger) for kind in TURN_TERMINALS)
     await client.allow(devbox, question)
     end = await completed(devbox, trigger)
     assert "Done." in client.text(devbox, question["sequence"], end["sequence"])
@@ -180,47 +239,50 @@ async def test_five_prompts_have_their_turns_in_order(
         end = await completed(devbox, trigger)
         started = await devbox.seen("turn.started", trigger, trigger_sequence=trigger)
         assert client.text(devbox, started["sequence"], end["sequence"]).strip() == text
-    kinds = [e["event_type"] for e in devbox.events]
-    turns = [kind for kind in kinds if kind == "turn.started" or kind in TERMINALS]
+    kinds = [e["event_type"] for e in after(devbox, triggers[0])]
+    turns = [kind for kind in kinds if kind == "turn.started" or kind in TURN_TERMINALS]
     assert turns == ["turn.started", "turn.completed"] * 5
 
 
 async def test_a_session_outlives_a_sleep(devbox: Box, client: Dialect, words: Words) -> None:
     session = await client.greet(devbox)
-    first = f"My word is PELICAN. {words.say.format('Noted.')}"
-    await completed(devbox, await client.prompt(devbox, session, first))
+    before = await Memory.of(devbox, client, await client.prompt(devbox, session, words.history))
+    prompt = words.say.format("Noted.")
+    noted = await client.prompt(devbox, session, prompt)
+    await completed(devbox, noted)
     await devbox.fall_asleep()
-    late = await client.prompt(devbox, session, f"What was my word? {words.history}")
+    late = await client.prompt(devbox, session, f"What did I say first? {words.history}")
     devbox.start()
-    end = await completed(devbox, late)
-    told = client.text(devbox, late, end["sequence"])
-    assert "PELICAN" in told
-    # What the broker restored by itself is not told again.
-    assert client.text(devbox, 0, late).strip() == "Noted."
+    now = await Memory.of(devbox, client, late)
+    assert before.grew_to(now), f"{before} {now}"
+    told = client.text(devbox, noted, len(devbox.events))
+    assert told.count("Noted.") == 1, "what the broker restored by itself is not told again"
 
 
 async def test_an_agent_killed_in_its_turn_fails_it_and_goes_on_with_its_session(
     devbox: Box, client: Dialect, words: Words
 ) -> None:
     session = await client.greet(devbox)
-    first = f"My word is PELICAN. {words.slow.format(200, 200)}"
-    trigger = await client.prompt(devbox, session, first)
+    before = await Memory.of(devbox, client, await client.prompt(devbox, session, words.history))
+    trigger = await client.prompt(devbox, session, f"Slowly. {words.slow.format(200, 200)}")
     await speaks(devbox, client, trigger)
     for process in devbox.agents():
         os.kill(process, signal.SIGKILL)
     end = payload(await devbox.ended(trigger))
     assert end["reason"] == "agent_exited"
-    await remembers(devbox, client, words, session)
+    late = await client.prompt(devbox, session, f"What did I say first? {words.history}")
+    now = await Memory.of(devbox, client, late)
+    assert before.grew_to(now), f"{before} {now}"
 
 
 async def test_a_second_client_is_greeted_in_the_midst_of_a_turn(
     devbox: Box, client: Dialect, words: Words
 ) -> None:
     session = await client.greet(devbox)
-    first = await client.prompt(devbox, session, f"Slowly. {words.slow.format(200, 20)}")
+    first = await client.prompt(devbox, session, f"Slowly. {words.slow.format(200, 200)}")
     await speaks(devbox, client, first)
     other = await client.greet(devbox)
-    assert not any(devbox.find(kind, first) for kind in TERMINALS)
     second = await client.prompt(devbox, other, f"Go. {words.say.format('Hello.')}")
-    await completed(devbox, first)
+    assert not any(devbox.find(kind, first) for kind in TURN_TERMINALS)
+    await client.cancel(devbox, session)
     await completed(devbox, second)

@@ -46,15 +46,16 @@ def test_byte_code_neither_changes_the_key_nor_enters_the_context(
     assert names == ["Containerfile", "source", "source/module.py"]
 
 
-def test_the_npm_archive_is_part_of_key_and_context(recipe: ImageRecipe, tmp_path: Path) -> None:
+def test_npm_packages_are_part_of_key_and_context(recipe: ImageRecipe, tmp_path: Path) -> None:
     before = recipe.key("b")
-    pin = recipe.containerfile.with_name("npm-package.json")
-    pin.write_text('{"name": "agent", "version": "1", "integrity": "sha512-x"}')
+    pins = recipe.containerfile.with_name("npm-packages.json")
+    pins.write_text('[{"name": "agent", "version": "1", "integrity": "sha512-x"}]')
     assert recipe.key("b") != before
-    archive = tmp_path / "agent-1.tgz"
-    archive.write_bytes(b"archive")
-    recipe.write_context(tmp_path / "context", archive)
-    assert (tmp_path / "context" / "agent.tgz").read_bytes() == b"archive"
+    unpacked = tmp_path / "node_modules" / "agent"
+    unpacked.mkdir(parents=True)
+    (unpacked / "program").write_bytes(b"program")
+    recipe.write_context(tmp_path / "context", unpacked.parent)
+    assert (tmp_path / "context" / "agent" / "agent" / "program").read_bytes() == b"program"
 
 
 @pytest.mark.parametrize("name", IMAGES)
