@@ -8,7 +8,7 @@ The agent lives three times in one fresh home: a new session writes a file (aski
 after SIGKILL the session is resumed, after another SIGKILL it is loaded; each time it is asked
 for its history. Each line of the trace is ``{"dir": "in" | "out", "msg": …}``: "in" is what went
 into the agent, "out" what it said. A life begins with each `initialize`. How long each step took is
-printed, one JSON line a life. The environment is opencode's; another agent needs its own.
+printed, one JSON line a life. How an agent finds its model is its own affair: `--settings` chooses.
 """
 
 import argparse
@@ -22,7 +22,8 @@ from typing import cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from model.recording import Json, Process, Trace, scripted_model, written
+from model.record_claude import claude_environment
+from model.recording import Json, Process, Trace, scripted_model, without, written
 
 CLIENT: Json = {
     "protocolVersion": 1,
@@ -33,6 +34,8 @@ CLIENT: Json = {
     "clientInfo": {"name": "ranvier-recorder", "version": "0"},
 }
 FIRST_PROMPT = "My word is PELICAN. [[write proof.txt :: hi]] [[text done]]"
+LISTS_CUT = ("availableCommands",)
+"""Long, and of no interest to any test."""
 HISTORY = "What do you remember? [[history]]"
 
 
@@ -123,11 +126,13 @@ def live(agent: Agent, opening: str, session: str | None, prompts: list[str], wo
     }
 
 
-def record(command: list[str], home: Path, port: int) -> Trace:
+SETTINGS = {"opencode": opencode_environment, "claude": claude_environment}
+
+
+def record(command: list[str], home: Path, env: dict[str, str]) -> Trace:
     """All three lives."""
     work = home / "work"
     work.mkdir()
-    env = opencode_environment(home, port)
     trace: Trace = []
     session = None
     plan = [
@@ -153,11 +158,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Record an ACP agent against the scripted model.")
     parser.add_argument("command", help="how the agent is started, in one string")
     parser.add_argument("output", type=Path, help="the trace is written here")
+    parser.add_argument("--settings", choices=SETTINGS, default="opencode")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, scripted_model() as port:
         home = Path(folder).resolve()
-        trace = record(shlex.split(options.command), home, port)
-        options.output.write_text(written(trace, home))
+        env = SETTINGS[options.settings](home, port)
+        trace = record(shlex.split(options.command), home, env)
+        options.output.write_text(written(without(trace, LISTS_CUT), home))
 
 
 if __name__ == "__main__":

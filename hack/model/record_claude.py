@@ -22,7 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from model.recording import Json, Process, Trace, scripted_model, written
+from model.recording import Json, Process, Trace, scripted_model, without, written
 
 FLAGS = [
     *("--print", "--input-format", "stream-json", "--output-format", "stream-json"),
@@ -109,19 +109,6 @@ def record(command: list[str], home: Path, port: int) -> Trace:
     return trace
 
 
-def cut(value: Any) -> Any:
-    """The same with its long lists emptied, and without the path of a socket outside its home."""
-    if isinstance(value, list):
-        return [cut(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    kept = {name: member for name, member in value.items() if name != "messaging_socket_path"}
-    return {
-        name: [] if name in LISTS_CUT and isinstance(member, list) else cut(member)
-        for name, member in kept.items()
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Record Claude Code against the scripted model.")
     parser.add_argument("command", help="how it is started, in one string, without its flags")
@@ -130,7 +117,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, scripted_model() as port:
         home = Path(folder).resolve()
         trace = record(shlex.split(options.command), home, port)
-        options.output.write_text(written([cut(entry) for entry in trace], home))
+        options.output.write_text(written(without(trace, LISTS_CUT), home))
 
 
 if __name__ == "__main__":

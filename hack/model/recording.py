@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -103,3 +103,17 @@ def written(trace: Trace, home: Path) -> str:
     lines = (json.dumps(entry, ensure_ascii=False) for entry in trace)
     machine = str(home).lstrip("/")
     return "".join(line.replace(machine, HOME_SHOWN) + "\n" for line in lines)
+
+
+def without(value: Any, lists: Container[str]) -> Any:
+    """The same with the lists of these names emptied, and without the path of a socket outside its
+    home."""
+    if isinstance(value, list):
+        return [without(item, lists) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {name: member for name, member in value.items() if name != "messaging_socket_path"}
+    return {
+        name: [] if name in lists and isinstance(member, list) else without(member, lists)
+        for name, member in kept.items()
+    }

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,8 @@ class Box:
     api_url: str = ""
     axon_id: str = ""
     more_axons: list[str] = field(default_factory=list)
+    others: dict[str, tuple[str, Sequence[str]]] = field(default_factory=dict)
+    """Protocol and agent by axon, where they are not the first mount's."""
     seconds_max: float = FACT_SECONDS_MAX
     events: list[Event] = field(default_factory=list)
     broker: subprocess.Popen[bytes] | None = None
@@ -131,10 +133,27 @@ class Box:
             os.kill(process, signal.SIGKILL)
 
     async def bind(self) -> Any:
-        axons = enumerate((self.axon_id, *self.more_axons))
-        mounts = [{"index": i, "axon_id": axon, "protocol": self.protocol} for i, axon in axons]
+        mounts = [
+            {"index": index, "axon_id": axon, "protocol": protocol}
+            for index, axon, protocol, _ in self._mounts()
+        ]
         binding = {"namespace": "test", "name": "box", "mounts": mounts}
         return await self.as_operator("PUT", f"devboxes/{self.uid}", binding)
+
+    def _mounts(self) -> Iterator[tuple[int, str, str, Sequence[str]]]:
+        for index, axon in enumerate((self.axon_id, *self.more_axons)):
+            yield index, axon, *self.others.get(axon, (self.protocol, self.agent))
+
+    async def mount(self, protocol: str, agent: Sequence[str]) -> str:
+        """One more mount, with an axon and an agent of its own; return the axon. Before `start`."""
+        name = f"axon-{len(self.more_axons) + 1}"
+        binding = {"namespace": "test", "name": name}
+        answer = await self.as_operator("PUT", f"axons/{self.uid}-{name}", binding)
+        axon_id: str = answer["axon_id"]
+        self.more_axons.append(axon_id)
+        self.others[axon_id] = (protocol, agent)
+        await self.bind()
+        return axon_id
 
     # --- processes
 
@@ -147,12 +166,12 @@ class Box:
             {
                 "index": index,
                 "axon_id": axon_id,
-                "protocol": self.protocol,
-                "agent_binary": self.agent[0],
-                "launch_args": list(self.agent[1:]),
+                "protocol": protocol,
+                "agent_binary": agent[0],
+                "launch_args": list(agent[1:]),
                 "working_directory": "work",
             }
-            for index, axon_id in enumerate((self.axon_id, *self.more_axons))
+            for index, axon_id, protocol, agent in self._mounts()
         ]
         own = {
             "RANVIER_API_URL": self.api_url or self.server.url,
@@ -217,12 +236,14 @@ class Box:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    async def publish(self, event_type: str, value: Any, origin: str = "USER_EVENT") -> int:
-        """Publish an event; return its sequence."""
+    async def publish(
+        self, event_type: str, value: Any, origin: str = "USER_EVENT", axon_id: str = ""
+    ) -> int:
+        """Publish an event, on the first mount's axon where none is named; return its sequence."""
         text = value if isinstance(value, str) else json.dumps(value)
         body = {"event_type": event_type, "origin": origin, "source": "test", "payload": text}
         headers = {"authorization": f"Bearer {API_KEY}"}
-        url = f"/v1/axons/{self.axon_id}/publish"
+        url = f"/v1/axons/{axon_id or self.axon_id}/publish"
         answer = await self.http.post(url, json=body, headers=headers)
         assert answer.status_code == 200, answer.text
         return int(answer.json()["sequence"])
@@ -288,7 +309,7 @@ class Box:
         return event
 
     async def axon(self, axon_id: str, until: str) -> list[Event]:
-        """The `turn.*` events of another axon, read until one of this type."""
+        """The events of another axon, read until one of this type."""
         headers = {"authorization": f"Bearer {API_KEY}"}
         url = f"/v1/axons/{axon_id}/subscribe/sse"
         found: list[Event] = []
@@ -299,7 +320,7 @@ class Box:
             parser = SseParser()
             async for chunk in response.aiter_bytes():
                 events = [json.loads(message.data) for message in parser.feed(chunk)]
-                found += [event for event in events if event["event_type"].startswith("turn.")]
+                found += events
                 if any(event["event_type"] == until for event in events):
                     return found
         raise AssertionError(f"no {until} on {axon_id}")

@@ -146,25 +146,6 @@ async def test_an_external_event_is_a_turn_with_its_payload(running: Box) -> Non
     assert running.text(trigger, end["sequence"]) == "Seen."
 
 
-async def test_the_mounts_of_a_devbox_have_their_turns_side_by_side(box: Box) -> None:
-    async with box:
-        first = box.axon_id
-        binding = {"namespace": "test", "name": "second"}
-        second = await box.as_operator("PUT", f"axons/{box.uid}-second", binding)
-        box.more_axons.append(second["axon_id"])
-        await box.bind()
-        box.start()
-        hanging = await box.publish("user.message", {"content": "[[say On.]] [[hang]]"})
-        await box.seen("turn.message_chunk", hanging)
-        box.axon_id, other = second["axon_id"], {"content": "[[say Hello.]]"}
-        await box.publish("user.message", other)
-        view = await box.axon(second["axon_id"], "turn.completed")
-        box.axon_id = first
-        assert [e["event_type"] for e in view if "turn.c" in e["event_type"]] == ["turn.completed"]
-        assert payload(view[0])["turn_id"].startswith(f"trn_{box.uid[:8]}_1_")
-        assert box.find("turn.completed") is None
-
-
 async def test_what_is_no_protocol_is_logged_and_harms_nothing(running: Box) -> None:
     session = await running.greet()
     text = "[[garbage]] [[stderr a warning]] [[say Fine.]]"

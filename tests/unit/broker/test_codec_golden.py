@@ -1,4 +1,4 @@
-"""A recorded conversation with a real agent, played again: nothing lost, changed, reordered."""
+"""Recorded conversations with real ACP agents, played again: nothing lost, changed, reordered."""
 
 import json
 from pathlib import Path
@@ -8,13 +8,14 @@ import pytest
 from broker_playbook import Talk, axon_event, sent
 from ranvier_broker.codecs.base import Asked, Fact, Garbage, Said, ToAgent, TurnEnded
 
-TRACE = Path(__file__).parents[2] / "golden" / "acp-opencode" / "trace.jsonl"
+GOLDEN = Path(__file__).parents[2] / "golden"
+AGENTS = ("acp-opencode", "acp-claude")
 
 
-def processes() -> list[list[dict[str, Any]]]:
-    """The trace, cut where a new process begins."""
+def processes(agent: str) -> list[list[dict[str, Any]]]:
+    """An agent's trace, cut where a new process begins."""
     cut: list[list[dict[str, Any]]] = []
-    for text in TRACE.read_text().splitlines():
+    for text in (GOLDEN / agent / "trace.jsonl").read_text().splitlines():
         entry = json.loads(text)
         if entry["msg"].get("method") == "initialize":
             cut.append([])
@@ -53,13 +54,14 @@ class Replay:
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_a_real_agents_words_reach_the_axon_as_they_are(number: int) -> None:
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_real_agents_words_reach_the_axon_as_they_are(agent: str, number: int) -> None:
     replay = Replay()
     said: list[tuple[str, str]] = []
     expected: list[tuple[str, str]] = []
     methods: dict[Any, str] = {}
     ends = 0
-    for entry in processes()[number]:
+    for entry in processes(agent)[number]:
         message = entry["msg"]
         if entry["dir"] == "in":
             if "method" in message:

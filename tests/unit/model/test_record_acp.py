@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import record_acp
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "acp-opencode" / "trace.jsonl"
+TRACES = sorted(GOLDEN.parents[1].glob("*/trace.jsonl"))
 TRACE_BYTES_MAX = 60_000
 
 
@@ -43,9 +45,11 @@ def test_paths_of_the_machine_are_left_out_of_a_trace() -> None:
     )
 
 
-def test_the_golden_trace_is_small_and_names_no_path_of_a_machine() -> None:
-    text = GOLDEN.read_text()
+@pytest.mark.parametrize("trace", TRACES, ids=lambda path: path.parent.name)
+def test_a_golden_trace_is_small_and_names_no_path_of_a_machine(trace: Path) -> None:
+    text = trace.read_text()
     assert len(text) < TRACE_BYTES_MAX
+    assert "hack/agents command" in trace.with_name("README.md").read_text(), "how to record it"
     assert "tmp/" not in text
 
 
