@@ -10,14 +10,14 @@ from typing import Final
 
 import uvloop
 
-from ranvier_apiserver import connections, logs, serving, settings
+from ranvier_apiserver import connections, logs, outside, serving, settings
 from ranvier_apiserver.app import create_app
 from ranvier_apiserver.audit_log import AuditLog
 from ranvier_apiserver.auth import Authenticator, Keys
 from ranvier_apiserver.axon_sql.engine import AxonSql
 from ranvier_apiserver.clock import wall_clock_ms
 from ranvier_apiserver.errors import RanvierError
-from ranvier_apiserver.identities import CachedIdentities, Identities, StaticIdentities
+from ranvier_apiserver.fleet import Fleet
 from ranvier_apiserver.journal.opening import FILE_NAME
 from ranvier_apiserver.journal.sqlite_store import SqliteStore
 from ranvier_apiserver.journal.store import Store
@@ -25,9 +25,9 @@ from ranvier_apiserver.key_file import KeyFile
 from ranvier_apiserver.metrics import Metrics
 from ranvier_apiserver.routes.context import Context
 from ranvier_apiserver.routes.exchanges import Exchanges, audited, measured
-from ranvier_apiserver.settings import IdentitySource, Settings
+from ranvier_apiserver.settings import Settings
 from ranvier_apiserver.tail import Tails
-from ranvier_apiserver.waker import Poker, RecordingPoker, Waker
+from ranvier_apiserver.waker import Waker
 
 SWITCH_INTERVAL_SECONDS: Final = 0.0005
 """How long a busy thread may keep the writer waiting for the interpreter; Python's own 5 ms was
@@ -57,13 +57,13 @@ def main() -> None:
 
 
 async def run(chosen: Settings) -> None:
-    identities, poker = outside(chosen)
+    world = outside.reach(chosen)
     trail = trail_of(chosen)
     store = await SqliteStore.open(chosen.data, wall_clock_ms)
     sql = AxonSql(chosen.data / "sql", chosen.data / FILE_NAME, store.axon, wall_clock_ms)
     try:
         metrics = Metrics(wall_clock_ms)
-        waker = Waker(store, poker, chosen.poke_delay_seconds, metrics.poked)
+        waker = Waker(store, world.poker, chosen.poke_delay_seconds, metrics.poked)
         tails = Tails()
         metrics.observe(tails, store, trail)
         store.listen(metrics.committed)
@@ -71,7 +71,9 @@ async def run(chosen: Settings) -> None:
         store.listen(waker.committed)
         store.listen(tails.committed)
         store.listen(sql.committed)
-        context = Context(store, tails, waker, Authenticator(keys_of(chosen), identities), sql)
+        fleet = world.fleet(store)
+        callers = Authenticator(keys_of(chosen), world.identities)
+        context = Context(store, tails, waker, callers, sql, fleet=fleet)
         heard = [measured(metrics)]
         if trail is not None:
             heard.append(audited(trail, wall_clock_ms))
@@ -81,12 +83,14 @@ async def run(chosen: Settings) -> None:
             keeping = group.create_task(sql.run())
             tidying = group.create_task(tidy(store))
             probing = group.create_task(probe(store))
+            following = group.create_task(follow(fleet))
             async with serving.aside(metrics.app(), chosen.host, chosen.metrics_port):
                 await serving.serve(app, chosen.host, chosen.port, tails.close)
             waking.cancel()
             keeping.cancel()
             tidying.cancel()
             probing.cancel()
+            following.cancel()
     finally:
         await sql.close()
         await store.close()
@@ -108,16 +112,9 @@ def trail_of(chosen: Settings) -> AuditLog | None:
     return AuditLog(path, wall_clock_ms)
 
 
-def outside(chosen: Settings) -> tuple[Identities, Poker]:
-    """Who vouches for tokens, and who is told of wakes."""
-    if chosen.identities is IdentitySource.STATIC:
-        return StaticIdentities(chosen.static_identities_file), RecordingPoker()
-    # The Kubernetes client takes a second to import; local runs do without.
-    from ranvier_apiserver import cluster
-
-    api = cluster.connect()
-    identities = cluster.KubernetesIdentities(api, chosen.operator_subject)
-    return CachedIdentities(identities), cluster.KubernetesPoker(api)
+async def follow(fleet: Fleet | None) -> None:
+    if fleet is not None:
+        await fleet.run()
 
 
 async def tidy(store: Store) -> None:

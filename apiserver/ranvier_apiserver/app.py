@@ -18,7 +18,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ranvier_apiserver import openapi, problems
 from ranvier_apiserver.errors import InvalidField, RanvierError
 from ranvier_apiserver.problems import Problem
-from ranvier_apiserver.routes import axons, events, health, internal, sql, transfer
+from ranvier_apiserver.routes import (
+    axons,
+    blueprints,
+    devboxes,
+    events,
+    health,
+    internal,
+    secrets,
+    sql,
+    transfer,
+    unserved,
+)
 from ranvier_apiserver.routes.context import Context
 from ranvier_apiserver.routes.described import operation_of
 from ranvier_apiserver.routes.publish import Publish
@@ -33,11 +44,15 @@ HOT: Final[Mapping[tuple[str, str], type[Publish | Subscribe]]] = {
 
 ROUTERS: Final = (
     axons.router,
+    blueprints.router,
+    devboxes.router,
     events.router,
+    health.router,
+    internal.router,
+    secrets.router,
     sql.router,
     transfer.router,
-    internal.router,
-    health.router,
+    unserved.router,
 )
 
 log = logging.getLogger(__name__)

@@ -1,9 +1,11 @@
-"""The one place that talks to the Kubernetes API: who a token belongs to, and pokes.
+"""The one place that imports the Kubernetes client: raw requests and watches, who a token belongs
+to, and pokes.
 
 The client is synchronous, so calls run on a small pool of threads with kept-alive connections.
 """
 
 import asyncio
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,7 +14,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from ranvier_apiserver.errors import IdentityUnavailable
+from ranvier_apiserver.errors import ClusterUnavailable, IdentityUnavailable
 from ranvier_apiserver.identities import Broker, Identity, Operator
 from ranvier_apiserver.state import Wake
 from ranvier_apiserver.waker import PARALLEL, PokeFailed
@@ -23,6 +25,7 @@ DEVBOXES: Final = "devboxes"
 AUDIENCE: Final = "ranvier"
 
 TIMEOUT_SECONDS: Final = 5.0
+CONNECT_SECONDS: Final = 2.0
 THREADS: Final = PARALLEL + 4
 """All pokes under way, and room for tokens to be reviewed meanwhile."""
 
@@ -39,19 +42,77 @@ class ClusterApi:
         self.authentication = client.AuthenticationV1Api(api)
         self.core = client.CoreV1Api(api)
         self.custom = client.CustomObjectsApi(api)
+        self._api = api
 
     async def call(self, function: Any, *arguments: Any) -> Any:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.pool, function, *arguments)
 
+    async def send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: object = None,
+        content_type: str = "application/json",
+    ) -> tuple[int, bytes]:
+        """One request as it is: status and body of the answer."""
+        answer: tuple[int, bytes] = await self.call(
+            self._send, method, path, query, body, content_type
+        )
+        return answer
 
-def connect() -> ClusterApi:
-    """From inside a pod, or with the kubeconfig of whoever runs it by hand."""
+    def lines(self, path: str, query: Mapping[str, str], seconds: float) -> Iterator[bytes]:
+        """A watch: lines as they come, until the API server ends it. Blocks, so it needs a thread
+        of its own; `seconds` without any line end it."""
+        answer = self._request("GET", path, query, None, "application/json", seconds)
+        if answer.status >= 300:
+            raise ClusterUnavailable(f"GET {path} was answered with {answer.status}.")
+        rest = b""
+        try:
+            for chunk in answer.response.stream(amt=None):
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from (line for line in lines if line)
+        except (HTTPError, OSError) as error:
+            raise ClusterUnavailable(f"GET {path}: {error}.") from error
+        finally:
+            answer.response.close()
+
+    def _send(
+        self, method: str, path: str, query: Mapping[str, str], body: object, content_type: str
+    ) -> tuple[int, bytes]:
+        answer = self._request(method, path, query, body, content_type, TIMEOUT_SECONDS)
+        try:
+            return int(answer.status), bytes(answer.read())
+        except (HTTPError, OSError) as error:
+            raise ClusterUnavailable(f"{method} {path}: {error}.") from error
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: object,
+        content_type: str,
+        seconds: float,
+    ) -> Any:
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        request = self._api.param_serialize(
+            method, path, None, list(query.items()), headers, body, auth_settings=["BearerToken"]
+        )
+        try:
+            return self._api.call_api(*request, _request_timeout=(CONNECT_SECONDS, seconds))
+        except (ApiException, HTTPError, OSError) as error:
+            raise ClusterUnavailable(f"{method} {path}: {error}.") from error
+
+
+def connect(kubeconfig: str | None = None) -> ClusterApi:
+    """From inside a pod, or with a kubeconfig: that of whoever runs it by hand by default."""
     configuration = client.Configuration()
     try:
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except config.ConfigException:
-        config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        config.load_kube_config(kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]
     configuration.connection_pool_maxsize = THREADS
     # The resync and the callers repeat; a silent retry here would only hide the delay.
     configuration.retries = False

@@ -74,6 +74,38 @@ class DevboxNotFound(RanvierError):
         super().__init__(f"Devbox {uid!r} is not registered with the journal.")
 
 
+class NoCluster(RanvierError):
+    """This API server was started without Kubernetes, so it has nowhere to run devboxes."""
+
+
+class ClusterUnavailable(RanvierError):
+    """Kubernetes does not answer now, or not as it should; try again."""
+
+
+class ClusterRefused(RanvierError):
+    """Kubernetes refused an object for good; the message is its own."""
+
+
+class NameTaken(RanvierError):
+    """An object of this name exists."""
+
+
+class NotFound(RanvierError):
+    """A devbox, blueprint or secret that is not there; the message names it."""
+
+
+class WrongState(RanvierError):
+    """The devbox is in a state in which this can not be asked of it."""
+
+
+class WaitExpired(RanvierError):
+    """A wait is over without its event; clients ask again."""
+
+
+class NotServed(RanvierError):
+    """A route of Runloop's API that this version does not have."""
+
+
 class MountNotFound(RanvierError):
     def __init__(self, uid: str, index: int) -> None:
         super().__init__(f"Devbox {uid!r} has no broker mount with index {index}.")

@@ -12,10 +12,17 @@ STDERR: Final = "stderr"
 
 
 class IdentitySource(StrEnum):
-    """Who vouches for operator and brokers, and so where pokes go."""
+    """Who vouches for operator and brokers."""
 
     KUBERNETES = "kubernetes"
     STATIC = "static"
+
+
+class DevboxHome(StrEnum):
+    """Where devboxes run, and so where pokes go."""
+
+    KUBERNETES = "kubernetes"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,10 @@ class Settings:
     api_keys_file: Path | None
     static_identities_file: Path | None
     operator_subject: str
+    devboxes: DevboxHome
+    watch_namespaces: tuple[str, ...]
+    devbox_namespace: str
+    default_image: str
     poke_delay_seconds: float
     log_level: str
     audit_log: str | None
@@ -46,16 +57,32 @@ def parse(argv: Sequence[str], environment: Mapping[str, str]) -> Settings:
         api_keys_file=given.api_keys_file,
         static_identities_file=given.static_identities_file,
         operator_subject=given.operator_subject,
+        devboxes=_devbox_home(given.devboxes, IdentitySource(given.identities)),
+        watch_namespaces=tuple(_words(given.watch_namespaces)),
+        devbox_namespace=given.devbox_namespace,
+        default_image=given.default_image,
         poke_delay_seconds=given.poke_delay_ms / 1000,
         log_level=given.log_level,
         audit_log=None if given.audit_log == OFF else given.audit_log,
     )
 
 
+def _devbox_home(given: str, identities: IdentitySource) -> DevboxHome:
+    """Where Kubernetes vouches for brokers it also runs them, unless told otherwise."""
+    if given:
+        return DevboxHome(given)
+    is_cluster = identities is IdentitySource.KUBERNETES
+    return DevboxHome.KUBERNETES if is_cluster else DevboxHome.NONE
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ranvier-apiserver",
-        description="Holds the journal of all axons and serves Runloop's axon API over it.",
+        description="Holds the journal of all axons; serves Runloop's axon and devbox API.",
         epilog="Every flag has an environment variable: --api-keys-file is RANVIER_API_KEYS_FILE.",
     )
 
@@ -81,6 +108,19 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "system:serviceaccount:ranvier-system:ranvier-operator",
         "user name of the operator's ServiceAccount",
     )
+    add(
+        "--devboxes",
+        "",
+        "where devboxes run (default: kubernetes with --identities kubernetes, else none)",
+        choices=["", *(home.value for home in DevboxHome)],
+    )
+    add("--watch-namespaces", "", "namespaces whose devboxes are seen (default: every one)")
+    add(
+        "--devbox-namespace",
+        "default",
+        "namespace of devboxes, blueprints and secrets made through the API (default: default)",
+    )
+    add("--default-image", "", "image of devboxes made without a blueprint (default: refused)")
     add("--poke-delay-ms", "0", "for fault tests: wait between commit and poke", type=float)
     add("--log-level", "info", "debug, info, warning or error (default: info)")
     add("--audit-log", OFF, "a line for each write: off, stderr, or a file (default: off)")

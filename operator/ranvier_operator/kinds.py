@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from ranvier.resources import AXON, BLUEPRINT, DEVBOX, GROUP, VERSION
 from ranvier.resources import Kind as Resource
+from ranvier.resources.kinds import api_path
 
 from ranvier_operator.naming import LABEL_DEVBOX
 
@@ -29,14 +30,7 @@ class Kind:
 
     def path(self, namespace: str | None, name: str | None = None) -> str:
         """Path in the API server; every namespace's where `namespace` is None."""
-        parts = ["/apis", self.group] if self.group else ["/api"]
-        parts.append(self.version)
-        if namespace is not None:
-            parts += ["namespaces", namespace]
-        parts.append(self.plural)
-        if name is not None:
-            parts.append(name)
-        return "/".join(parts)
+        return api_path(self.group, self.version, self.plural, namespace, name)
 
 
 def _ours(kind: Resource) -> Kind:

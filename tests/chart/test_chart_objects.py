@@ -59,7 +59,9 @@ def test_these_objects_and_no_others(default: Rendered) -> None:
         ("Deployment", "ranvier-operator"),
         ("PersistentVolumeClaim", "ranvier-journal"),
         ("Pod", "ranvier-test-round-trip"),
+        ("Role", "ranvier-apiserver-secrets"),
         ("Role", "ranvier-operator-lease"),
+        ("RoleBinding", "ranvier-apiserver-secrets"),
         ("RoleBinding", "ranvier-operator-lease"),
         ("Secret", "ranvier-api-key"),
         ("Service", "ranvier-apiserver"),
@@ -70,12 +72,15 @@ def test_these_objects_and_no_others(default: Rendered) -> None:
 
 
 def test_objects_are_labelled_and_live_in_the_releases_namespace(default: Rendered) -> None:
+    """But for the right to the Secrets of the namespace where the REST API makes devboxes."""
     for found in default:
         labels = found["metadata"]["labels"]
         assert labels["app.kubernetes.io/managed-by"] == "Helm"
         assert labels["helm.sh/chart"].startswith("ranvier-")
         if not found["kind"].startswith("ClusterRole"):
-            assert found["metadata"]["namespace"] == "ranvier-system"
+            elsewhere = found["metadata"]["name"] == "ranvier-apiserver-secrets"
+            place = "default" if elsewhere else "ranvier-system"
+            assert found["metadata"]["namespace"] == place
 
 
 def test_selectors_pick_their_own_pods_and_no_others(default: Rendered) -> None:

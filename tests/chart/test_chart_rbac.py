@@ -19,9 +19,11 @@ LEASE = [
 ]
 APISERVER = [
     ("", "pods", "get"),
-    ("ranvier.dev", "devboxes", "get"),
+    ("ranvier.dev", "devboxes blueprints", "get list watch create patch"),
+    ("ranvier.dev", "blueprints", "delete"),
     ("ranvier.dev", "devboxes/status", "patch"),
 ]
+SECRETS = [("", "secrets", "get list create patch delete")]
 TOKENS = [("authentication.k8s.io", "tokenreviews", "create")]
 VIEW = [
     (
@@ -84,6 +86,7 @@ def test_the_rights_are_exactly_these(default: Rendered) -> None:
         ("ClusterRole", "", "ranvier-operator"): OPERATOR,
         ("Role", "ranvier-system", "ranvier-operator-lease"): LEASE,
         ("ClusterRole", "", "ranvier-apiserver"): APISERVER,
+        ("Role", "default", "ranvier-apiserver-secrets"): SECRETS,
         ("ClusterRole", "", "ranvier-apiserver-tokens"): TOKENS,
         ("ClusterRole", "", "ranvier-view"): VIEW,
         ("ClusterRole", "", "ranvier-edit"): EDIT,
@@ -96,6 +99,7 @@ def test_the_rights_go_to_our_two_service_accounts(default: Rendered) -> None:
         ("", "ClusterRole", "ranvier-operator", operator),
         ("ranvier-system", "Role", "ranvier-operator-lease", operator),
         ("", "ClusterRole", "ranvier-apiserver", apiserver),
+        ("default", "Role", "ranvier-apiserver-secrets", apiserver),
         ("", "ClusterRole", "ranvier-apiserver-tokens", apiserver),
     }
 
@@ -115,6 +119,7 @@ def test_with_named_namespaces_nothing_reaches_beyond_them_but_token_reviews(
         ("Role", "ranvier-system", "ranvier-operator-lease"): LEASE,
         ("Role", "team-a", "ranvier-apiserver"): APISERVER,
         ("Role", "team-b", "ranvier-apiserver"): APISERVER,
+        ("Role", "team-a", "ranvier-apiserver-secrets"): SECRETS,
         ("ClusterRole", "", "ranvier-apiserver-tokens"): TOKENS,
         ("ClusterRole", "", "ranvier-view"): VIEW,
         ("ClusterRole", "", "ranvier-edit"): EDIT,
@@ -128,14 +133,22 @@ def test_with_named_namespaces_nothing_reaches_beyond_them_but_token_reviews(
     }
 
 
-def test_nothing_is_granted_by_wildcard_nor_on_secrets(
+def test_nothing_is_granted_by_wildcard_nor_on_secrets_elsewhere(
     default: Rendered, narrowed: Rendered
 ) -> None:
     for rendered in (default, narrowed):
         for role in rendered.of("Role", "ClusterRole"):
             text = str(role["rules"])
-            for word in ("*", "secrets", "escalate", "impersonate", "pods/exec"):
+            for word in ("*", "escalate", "impersonate", "pods/exec"):
                 assert word not in text
+            if "secrets" in text:
+                assert role["metadata"]["name"] == "ranvier-apiserver-secrets"
+                assert role["kind"] == "Role"
+
+
+def test_without_secrets_the_api_server_sees_none(helm: Helm) -> None:
+    without = helm.render({"devboxes": {"secrets": False}})
+    assert not any("secrets" in str(role) for role in without.of("Role", "ClusterRole"))
 
 
 def test_view_and_edit_are_added_to_the_clusters_own_roles(default: Rendered) -> None:

@@ -12,7 +12,8 @@ from ranvier_apiserver import auth, bodies
 from ranvier_apiserver.auth import ApiKey, Authenticator, Principal
 from ranvier_apiserver.axon_sql.engine import SqlEngine
 from ranvier_apiserver.bodies import Intake
-from ranvier_apiserver.errors import BadInput
+from ranvier_apiserver.errors import BadInput, NoCluster
+from ranvier_apiserver.fleet import Fleet
 from ranvier_apiserver.journal.store import Store
 from ranvier_apiserver.tail import Tails
 from ranvier_apiserver.waker import Waker
@@ -30,6 +31,8 @@ class Context:
     authenticator: Authenticator
     sql: SqlEngine
     intake: Intake = field(default_factory=Intake)
+    fleet: Fleet | None = None
+    """None where there is no Kubernetes."""
 
 
 def context_of(request: Request) -> Context:
@@ -45,8 +48,19 @@ async def _store(request: Request) -> Store:
     return context_of(request).store
 
 
+async def _fleet(request: Request) -> Fleet:
+    fleet = context_of(request).fleet
+    if fleet is None:
+        raise NoCluster(
+            "This API server was started without Kubernetes (--devboxes none), so it has no "
+            "devboxes, blueprints or secrets. Axons work."
+        )
+    return fleet
+
+
 Caller = Annotated[Principal, Depends(principal_of)]
 TheStore = Annotated[Store, Depends(_store)]
+TheFleet = Annotated[Fleet, Depends(_fleet)]
 
 
 async def _operator(caller: Caller) -> None:

@@ -42,6 +42,15 @@ AXONS: Final = (
         "metadata[key]=value; several values: metadata[key][in]=a,b",
     ),
 )
+_LAST_SEEN: Final = Parameter("starting_after", _TEXT, "Id of the last one seen: the page after it")
+DEVBOXES: Final = (*PAGE, _LAST_SEEN, Parameter("status", _TEXT, "Those in this state"))
+BLUEPRINTS: Final = (
+    *PAGE,
+    _LAST_SEEN,
+    Parameter("name", _TEXT, "Those of this name"),
+    Parameter("status", _TEXT, "Those in this state"),
+)
+SECRETS: Final = (PAGE[0],)
 AFTER: Final = Parameter("after_sequence", _SEQUENCE, "Events after this one, oldest first")
 FILTER: Final = (
     Parameter("origin", _TEXT, f"Comma-separated: {', '.join(Origin)}"),

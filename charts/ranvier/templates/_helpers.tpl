@@ -48,6 +48,16 @@ http://{{ include "ranvier.apiserver" . }}.{{ .Release.Namespace }}.svc:{{ .Valu
 {{- end }}
 {{- end }}
 
+{{/* Where the REST API makes devboxes: among the namespaces that are served. */}}
+{{- define "ranvier.devboxNamespace" -}}
+{{- $watched := .Values.watchNamespaces }}
+{{- $chosen := .Values.devboxes.namespace | default (first $watched) | default "default" }}
+{{- if and $watched (not (has $chosen $watched)) }}
+{{- fail (printf "devboxes.namespace %q is not one of watchNamespaces: add it there, or name one of them" $chosen) }}
+{{- end }}
+{{- $chosen -}}
+{{- end }}
+
 {{/* Labels. Takes (dict "root" $ "component" "operator"); the selector's are fixed for ever. */}}
 {{- define "ranvier.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "ranvier.name" .root }}

@@ -35,6 +35,21 @@ class Kind:
         return self.name.lower()
 
 
+def api_path(
+    group: str, version: str, plural: str, namespace: str | None, name: str | None = None
+) -> str:
+    """Path of objects in a Kubernetes API server; every namespace's where `namespace` is None. The
+    core group is the empty one."""
+    parts = ["/apis", group] if group else ["/api"]
+    parts.append(version)
+    if namespace is not None:
+        parts += ["namespaces", namespace]
+    parts.append(plural)
+    if name is not None:
+        parts.append(name)
+    return "/".join(parts)
+
+
 def _ready(part: str) -> str:
     return f'.status.conditions[?(@.type=="Ready")].{part}'
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ KEY = "key-of-a-person-0123456789"
 READER = "key-of-a-reader-0123456789"
 OPERATOR = "token-of-the-operator"
 
-READY_SECONDS = 20
+READY_SECONDS = 60
 
 
 class ApiServer:
@@ -30,6 +31,7 @@ class ApiServer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.flags: tuple[str, ...] = ()
+        self.environment = dict(os.environ)
         self.port = 0
         self.logs: list[dict[str, Any]] = []
         self.identities: dict[str, dict[str, str]] = {OPERATOR: {"role": "operator"}}
@@ -54,7 +56,9 @@ class ApiServer:
         command += ["--data", str(self.folder / "data"), "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--api-keys-file", str(self.folder / "keys")]
         command += ["--static-identities-file", str(self.folder / "identities.json")]
-        self.process = subprocess.Popen([*command, *self.flags], stderr=subprocess.PIPE)
+        self.process = subprocess.Popen(
+            [*command, *self.flags], stderr=subprocess.PIPE, env=self.environment
+        )
         self.logs = []
         threading.Thread(target=self._read_logs, args=(self.process,), daemon=True).start()
         self.port = self._until(lambda: self.said("listening"))[0]["port"]

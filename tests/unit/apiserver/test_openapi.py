@@ -12,12 +12,13 @@ from ranvier_apiserver import app as application
 from ranvier_apiserver.app import HOT, create_app, describe
 from ranvier_apiserver.auth import Authenticator
 from ranvier_apiserver.identities import StaticIdentities
+from ranvier_apiserver.routes import unserved
 from ranvier_apiserver.routes.context import Context
 
 
 def routes() -> Iterator[tuple[str, str]]:
     for router in application.ROUTERS:
-        for route in router.routes:
+        for route in router.routes if router is not unserved.router else ():
             assert isinstance(route, APIRoute)
             yield from ((method, route.path) for method in route.methods or ())
     yield from ((method, f"/v1/axons/{{axon_id}}/{tail}") for method, tail in HOT)
