@@ -43,6 +43,7 @@ HOT: Final[Mapping[tuple[str, str], type[Publish | Subscribe]]] = {
 """By method and what follows the axon's id."""
 
 ROUTERS: Final = (
+    unserved.collections,
     axons.router,
     blueprints.router,
     devboxes.router,

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
 
-from ranvier_apiserver import auth
+from ranvier_apiserver import audit, auth
 from ranvier_apiserver.auth import ApiKey, Scope
 from ranvier_apiserver.errors import BadInput
 from ranvier_apiserver.fleet.paging import Ask
@@ -36,7 +36,9 @@ CreateBody = Annotated[CreateDevbox, Depends(body_of(CreateDevbox))]
 @described(Operation([wire.DevboxView]))
 async def create(request: Request, caller: Caller, fleet: TheFleet, body: CreateBody) -> Row:
     """Make a devbox; sent again with the same x-request-id it makes no second one"""
-    return await fleet.boxes.create(body, once_of(request.scope, _may_create(caller, body)))
+    made = await fleet.boxes.create(body, once_of(request.scope, _may_create(caller, body)))
+    audit.note(request.scope, devbox_id=made["id"])
+    return made
 
 
 @router.post("/create_and_await_running")
@@ -46,6 +48,7 @@ async def create_and_await_running(
 ) -> Row:
     """Make a devbox; answers in whatever state it is after a short wait"""
     made = await fleet.boxes.create(body, once_of(request.scope, _may_create(caller, body)))
+    audit.note(request.scope, devbox_id=made["id"])
     return await fleet.boxes.settled(made["id"], ENDED, CREATE_WAIT_SECONDS)
 
 

@@ -298,6 +298,8 @@ async def test_what_can_not_be_is_refused_at_once_with_a_next_step(plant: Plant)
         with pytest.raises(APIStatusError, match="not of this version") as caught:
             await plant.runloop.api.devboxes.read_file_contents(box.id, file_path="x")
         assert caught.value.status_code == 501
+        with pytest.raises(APIStatusError, match="not of this version"):
+            await plant.runloop.api.devboxes.list_disk_snapshots()
 
 
 async def test_a_devbox_that_can_not_start_says_why(plant: Plant) -> None:

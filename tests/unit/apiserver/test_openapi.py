@@ -18,9 +18,10 @@ from ranvier_apiserver.routes.context import Context
 
 def routes() -> Iterator[tuple[str, str]]:
     for router in application.ROUTERS:
-        for route in router.routes if router is not unserved.router else ():
+        for route in router.routes:
             assert isinstance(route, APIRoute)
-            yield from ((method, route.path) for method in route.methods or ())
+            if route.endpoint is not unserved.unserved:
+                yield from ((method, route.path) for method in route.methods or ())
     yield from ((method, f"/v1/axons/{{axon_id}}/{tail}") for method, tail in HOT)
 
 
