@@ -4,6 +4,9 @@ import json
 from typing import Final
 
 from ranvier.events import NewEvent, Origin, SystemEvent
+from ranvier.internal import DevboxFailure
+
+from ranvier_apiserver.runloop.status import failure_reason
 
 SOURCE: Final = "ranvier"
 
@@ -33,6 +36,18 @@ def devbox_suspended(devbox_id: str, reason: str) -> NewEvent:
 def devbox_shutdown(devbox_id: str) -> NewEvent:
     """It ended for good: shut down, or its resource deleted."""
     return _system(SystemEvent.DEVBOX_SHUTDOWN, {"devbox_id": devbox_id})
+
+
+def devbox_failed(devbox_id: str, failure: DevboxFailure) -> NewEvent:
+    """Something made it fail; it may be well again by now. `reason` is the REST API's word,
+    `condition` the exact one."""
+    payload = {
+        "devbox_id": devbox_id,
+        "reason": failure_reason(failure.reason).value,
+        "condition": failure.reason,
+        "message": failure.message,
+    }
+    return _system(SystemEvent.DEVBOX_FAILED, payload)
 
 
 def _turn_failed(turn_id: str, error: str, reason: str) -> NewEvent:

@@ -6,6 +6,7 @@ from typing import Final
 
 from ranvier.resources import ReadyReason
 
+from ranvier_operator import troubles
 from ranvier_operator.case import RECHECK_SECONDS, Case
 from ranvier_operator.conditions import SLOW_START_SECONDS, Ready, ready_of, unresolved
 from ranvier_operator.manifests.pod import devbox_pod
@@ -22,6 +23,9 @@ RETRY_SECONDS_MAX: Final = 300.0
 longest pause for a container."""
 
 
+_REFUSALS: Final = frozenset({ReadyReason.POD_REFUSED, ReadyReason.QUOTA_EXCEEDED})
+
+
 def awake(case: Case, generation: int) -> Draft:
     """What it takes to have it running in this generation."""
     pod = case.pod
@@ -32,7 +36,7 @@ def awake(case: Case, generation: int) -> Draft:
 def failed(memory: Memory, trouble: tuple[ReadyReason, str], now: float) -> Memory:
     """One more failed start. A pod that ended is replaced at once the first time; a pod that was
     refused is not asked for at once again, since somebody has to change something first."""
-    earlier = memory.failures - (1 if trouble[0] is ReadyReason.POD_FAILED else 0)
+    earlier = memory.failures - (0 if trouble[0] in _REFUSALS else 1)
     pause = RETRY_SECONDS_MIN * 2.0 ** min(earlier, 10) if earlier >= 0 else 0.0
     return replace(
         memory,
@@ -75,6 +79,8 @@ def _with_pod(case: Case, pod: PodSeen, generation: int) -> Draft:
     ready = Ready(ReadyReason.STARTING, f"The old pod {pod.name} is ending; a new one follows.")
     if case.memory.failed_pod == pod.uid:
         ready = _trouble(case.memory)
+    elif pod.disruption is not None:
+        ready = Ready(*troubles.of_disruption(pod.name, pod.disruption))
     return Draft(actions=case.end_pod(), ready=ready, look_again=case.end_again())
 
 
@@ -82,8 +88,7 @@ def _failed(case: Case, pod: PodSeen) -> Draft:
     """Evicted, out of disk, its node gone: Kubernetes will not start it again, so we do."""
     memory = case.memory
     if memory.failed_pod != pod.uid:
-        text = f"Pod {pod.name} ended: {pod.end_reason or pod.phase}."
-        memory = failed(memory, (ReadyReason.POD_FAILED, text), case.now)
+        memory = failed(memory, troubles.of_end(pod), case.now)
         memory = replace(memory, failed_pod=pod.uid)
     return Draft(
         actions=case.end_pod(),

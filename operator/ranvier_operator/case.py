@@ -107,8 +107,3 @@ class Case:
             return ()
         patch = adjustment(self.devbox, wanted.home, volume)
         return (ChangeVolume(volume.name, patch),) if patch is not None else ()
-
-
-def sooner(one: float | None, other: float | None) -> float | None:
-    """The sooner of two looks, either of which may not be needed."""
-    return min((seconds for seconds in (one, other) if seconds is not None), default=None)

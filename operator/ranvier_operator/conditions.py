@@ -18,6 +18,7 @@ from ranvier.resources import (
 )
 from ranvier.resources.conditions import NOTHING
 
+from ranvier_operator import troubles
 from ranvier_operator.observed import ContainerSeen, PodSeen, VolumeSeen
 from ranvier_operator.resolution import Problem
 
@@ -80,6 +81,12 @@ class Ready:
     reason: ReadyReason
     detail: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """What is so, and what a person can do about it."""
+        remedy = self.reason.action if self.reason in PROBLEMS else ""
+        return _sentence(self.detail or self.reason.meaning, remedy)
+
 
 @dataclass(frozen=True, slots=True)
 class Suspended:
@@ -126,10 +133,9 @@ def conditions(
 ) -> tuple[Condition, ...]:
     """The whole list; a condition keeps its time while its status stays."""
     accepted = problem.reason if problem else AcceptedReason.RESOLVED
-    remedy = ready.reason.action if ready.reason in PROBLEMS else ""
     verdicts = (
         (ConditionType.READY, ready.reason is ReadyReason.AGENT_READY, ready.reason,
-         _sentence(ready.detail or ready.reason.meaning, remedy)),
+         ready.sentence),
         (ConditionType.SUSPENDED, suspended.holds, suspended.reason,
          _sentence(suspended.detail or _plain(suspended.reason.meaning), "")),
         (ConditionType.ACCEPTED, problem is None, accepted,
@@ -190,6 +196,8 @@ def _failure(container: ContainerSeen) -> Ready | None:
         return Ready(ReadyReason.IMAGE_PULL_FAILED, text)
     looping = container.restarts >= CRASHES_MIN and not container.ready
     if reason in START_FAILURES or looping:
+        if container.out_of_memory:
+            return Ready(ReadyReason.OUT_OF_MEMORY, troubles.out_of_memory(container.name))
         detail = container.last_end or f"{reason}: {message}".rstrip(": ")
         return Ready(
             ReadyReason.CRASH_LOOP,

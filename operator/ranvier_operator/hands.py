@@ -7,13 +7,13 @@ is there is read and the decision is made again.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
-from ranvier.internal import DevboxView
-from ranvier.resources import Devbox, ReadyReason
+from ranvier.internal import DevboxFailure, DevboxView
+from ranvier.resources import Devbox, Failure
 
-from ranvier_operator import idleness
+from ranvier_operator import idleness, troubles
 from ranvier_operator.awake import failed
 from ranvier_operator.cache import Cache
 from ranvier_operator.clock import Clock
@@ -31,6 +31,7 @@ from ranvier_operator.plans import (
     DeletePod,
     DeleteVolume,
     Forget,
+    TellFailure,
 )
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,9 @@ class Hands:
                 return await self._ask(devbox, action, journal, memory)
             case Forget():
                 await self._journal.forget_devbox(devbox.metadata.uid)
+            case TellFailure(failure):
+                await self._journal.tell_failure(devbox.metadata.uid, _told(failure))
+                memory = replace(memory, told=failure)
             case _:
                 assert_never(action)
         return Outcome(settled, journal, memory)
@@ -100,7 +104,7 @@ class Hands:
             await self.look(kind, metadata["namespace"], metadata["name"])
             return Outcome(False, journal, memory)
         except Refused as error:
-            trouble = (ReadyReason.POD_REFUSED, str(error))
+            trouble = troubles.of_refusal(str(error))
             return Outcome(False, journal, failed(memory, trouble, self._clock.wall()))
         return Outcome(True, journal, memory)
 
@@ -150,6 +154,11 @@ class Hands:
         if isinstance(journal, DevboxView):
             journal = idleness.asleep(journal, answer)
         return Outcome(False, journal, memory)
+
+
+def _told(failure: Failure) -> DevboxFailure:
+    time_ms = round(failure.time.timestamp() * 1000)
+    return DevboxFailure(reason=failure.reason, message=failure.message, time_ms=time_ms)
 
 
 def _place(devbox: Devbox) -> str:

@@ -17,6 +17,7 @@ from ranvier.internal import (
     AxonBindings,
     AxonBindingView,
     DevboxBinding,
+    DevboxFailure,
     DevboxView,
     DevboxViews,
     ErrorBody,
@@ -58,6 +59,10 @@ class Journal(Protocol):
     async def forget_devbox(self, uid: str) -> None: ...
 
     async def sleep(self, uid: str, request: SleepRequest) -> SleepAnswer: ...
+
+    async def tell_failure(self, uid: str, failure: DevboxFailure) -> None:
+        """Append it to the devbox's axons; the same failure again appends nothing."""
+        ...
 
 
 class HttpJournal:
@@ -102,6 +107,9 @@ class HttpJournal:
 
     async def sleep(self, uid: str, request: SleepRequest) -> SleepAnswer:
         return await self._call("POST", f"/devboxes/{uid}/sleep", SleepAnswer, request)
+
+    async def tell_failure(self, uid: str, failure: DevboxFailure) -> None:
+        await self._send("POST", f"/devboxes/{uid}/failures", failure)
 
     async def close(self) -> None:
         await self._http.aclose()

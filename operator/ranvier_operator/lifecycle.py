@@ -25,11 +25,11 @@ from ranvier.resources import (
 from ranvier_operator import idleness
 from ranvier_operator.asleep import at_rest, resting, shut_down
 from ranvier_operator.awake import awake
-from ranvier_operator.case import RECHECK_SECONDS, Case, sooner
+from ranvier_operator.case import RECHECK_SECONDS, Case
 from ranvier_operator.conditions import Ready, Suspended, find, unresolved
 from ranvier_operator.manifests.volume import is_ours
 from ranvier_operator.observed import JournalUnknown, PodSeen, Seen
-from ranvier_operator.plans import AskSleep, Plan
+from ranvier_operator.plans import AskSleep, Plan, sooner
 from ranvier_operator.resolution import Resolution
 from ranvier_operator.settings import Settings
 from ranvier_operator.status import Draft, finish
@@ -65,7 +65,10 @@ def decide(
     if devbox.metadata.deletion_timestamp is not None:
         return Plan(memory=seen.memory)  # its children go with it, by their owner references
     case = Case(devbox, resolution, seen, settings, now)
-    return finish(devbox, resolution, seen, _draft(case), now)
+    draft = _draft(case)
+    if (life := _life_left(case)) is not None and life > 0:
+        draft = replace(draft, look_again=sooner(draft.look_again, life))
+    return finish(devbox, resolution, seen, draft, now)
 
 
 def _draft(case: Case) -> Draft:
@@ -103,8 +106,19 @@ def _ended(case: Case) -> ShutdownReason | None:
         return ShutdownReason.REQUESTED
     if case.devbox.spec.entrypoint is not None and pod is not None and pod.exited:
         return ShutdownReason.ENTRYPOINT_EXITED
+    life = _life_left(case)
+    if life is not None and life <= 0:
+        return ShutdownReason.TTL_EXPIRED
     left = _keep_alive_left(case)
     return ShutdownReason.KEEP_ALIVE_EXPIRED if left is not None and left <= 0 else None
+
+
+def _life_left(case: Case) -> float | None:
+    """Seconds until a devbox has used up its `ttlSeconds`; None where none count any more."""
+    ttl, made = case.devbox.spec.lifecycle.ttl_seconds, case.devbox.metadata.creation_timestamp
+    if ttl is None or made is None or case.devbox.status.shutdown_time is not None:
+        return None
+    return made.timestamp() + ttl - case.now
 
 
 def _keep_alive_left(case: Case) -> float | None:

@@ -10,10 +10,12 @@ from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from ranvier.internal import DevboxView
-from ranvier.resources import ReadyReason, SuspendedReason
+from ranvier.resources import Failure, ReadyReason, SuspendedReason
 
 from ranvier_operator.naming import GENERATION_ANNOTATION, LABEL_DEVBOX
 
+OOM_KILLED: Final = "OOMKilled"
+"""Kubernetes' word for a container that was killed because it used too much memory."""
 _TERMINAL_PHASES: Final = frozenset({"Failed", "Succeeded"})
 
 
@@ -28,6 +30,22 @@ class ContainerSeen:
     restarts: int
     waiting: tuple[str, str] | None
     last_end: str | None
+    ended_at: float | None = None
+    """When it ended last, if it ever did."""
+
+    @property
+    def out_of_memory(self) -> bool:
+        """It was killed for its memory the last time it ended."""
+        return (self.last_end or "").startswith(OOM_KILLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Disruption:
+    """Kubernetes ends the pod: its condition DisruptionTarget."""
+
+    reason: str
+    message: str
+    time: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +67,8 @@ class PodSeen:
     containers: tuple[ContainerSeen, ...]
     gone_by: float | None
     """When it should be gone, once its deletion was asked for."""
+    disruption: Disruption | None = None
+    """Why Kubernetes itself asked for its end."""
 
     @property
     def deleting(self) -> bool:
@@ -71,6 +91,19 @@ class PodSeen:
     @property
     def running(self) -> bool:
         return self.phase == "Running" and not self.deleting
+
+    @property
+    def ended(self) -> bool:
+        """By itself or by Kubernetes, not because we asked for it."""
+        return self.terminal or self.disruption is not None
+
+    @property
+    def ended_at(self) -> float:
+        """When it ended, as far as is told; else when it was made."""
+        if self.disruption is not None:
+            return self.disruption.time
+        ends = [item.ended_at for item in self.containers if item.ended_at is not None]
+        return max(ends, default=self.created_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +158,8 @@ class Memory:
     grant: Grant | None = None
     forgotten: bool = False
     """The journal was told that this devbox ended for good."""
+    told: Failure | None = None
+    """The failure that its axons were told of last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +216,15 @@ def pod_seen(body: Mapping[str, Any]) -> PodSeen:
             for item in status.get(part) or ()
         ),
         gone_by=moment(metadata.get("deletionTimestamp")),
+        disruption=_disruption(conditions.get("DisruptionTarget", {})),
     )
+
+
+def _disruption(item: Mapping[str, Any]) -> Disruption | None:
+    if item.get("status") != "True":
+        return None
+    time = moment(item.get("lastTransitionTime")) or 0.0
+    return Disruption(item.get("reason", ""), item.get("message", ""), time)
 
 
 def _container_seen(item: Mapping[str, Any]) -> ContainerSeen:
@@ -197,6 +240,7 @@ def _container_seen(item: Mapping[str, Any]) -> ContainerSeen:
         restarts=int(item.get("restartCount", 0)),
         waiting=(waiting.get("reason", ""), waiting.get("message", "")) if waiting else None,
         last_end=_end(ended) if ended else None,
+        ended_at=moment(ended.get("finishedAt")) if ended else None,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from ranvier.internal import SleepRequest
-from ranvier.resources import SuspendedReason
+from ranvier.resources import Failure, SuspendedReason
 
 from ranvier_operator.observed import Memory
 
@@ -67,8 +67,22 @@ class Forget:
     """Tell the journal that this devbox ended for good."""
 
 
+@dataclass(frozen=True, slots=True)
+class TellFailure:
+    """Have the devbox's axons told of a failure that stands in its status."""
+
+    failure: Failure
+
+
 Action: TypeAlias = (
-    CreateVolume | ChangeVolume | DeleteVolume | CreatePod | DeletePod | AskSleep | Forget
+    CreateVolume
+    | ChangeVolume
+    | DeleteVolume
+    | CreatePod
+    | DeletePod
+    | AskSleep
+    | Forget
+    | TellFailure
 )
 
 
@@ -101,3 +115,8 @@ class Plan:
     @property
     def creates_pod(self) -> bool:
         return any(isinstance(action, CreatePod) for action in self.actions)
+
+
+def sooner(one: float | None, other: float | None) -> float | None:
+    """The sooner of two looks, either of which may not be needed."""
+    return min((seconds for seconds in (one, other) if seconds is not None), default=None)

@@ -31,9 +31,19 @@ from ranvier_operator.conditions import (
     suspended_reason,
     unresolved,
 )
+from ranvier_operator.failures import Standing, becomes_failure_in, newest, untold
 from ranvier_operator.naming import pod_name, volume_name
-from ranvier_operator.observed import Memory, Seen
-from ranvier_operator.plans import Action, CreatePod, CreateVolume, DeletePod, Notice, Plan
+from ranvier_operator.observed import JournalUnknown, Memory, Seen, moment
+from ranvier_operator.plans import (
+    Action,
+    CreatePod,
+    CreateVolume,
+    DeletePod,
+    Notice,
+    Plan,
+    TellFailure,
+    sooner,
+)
 from ranvier_operator.resolution import Problem, Resolution
 
 OURS: Final = (
@@ -47,6 +57,7 @@ OURS: Final = (
     "nextCheckTime",
     "shutdownTime",
     "shutdownReason",
+    "lastFailure",
 )
 """The fields of a Devbox's status that the operator writes."""
 
@@ -74,18 +85,28 @@ class Draft:
 def finish(devbox: Devbox, resolution: Resolution, seen: Seen, draft: Draft, now: float) -> Plan:
     """The plan that a draft comes to."""
     old = devbox.status.manifest()
+    memory = draft.memory if draft.memory is not None else seen.memory
+    look_again = draft.look_again
     if draft.keeps:
         status = _ended(draft.shuts_down, now)
         notices: tuple[Notice, ...] = ()
     else:
-        status = difference(old, _status(devbox, resolution, seen, draft, now))
+        whole = _status(devbox, resolution, seen, draft, now)
+        standing = _standing(devbox, seen, draft, whole)
+        failure = newest(standing, now)
+        if failure is not None:
+            whole["lastFailure"] = failure.manifest()
+        look_again = sooner(look_again, becomes_failure_in(standing, now))
+        if failure != devbox.status.last_failure:
+            look_again = 0  # it is told to the axons once it stands here
+        status = difference(old, whole)
         notices = _notices(devbox, draft)
     return Plan(
-        actions=draft.actions,
+        actions=(*draft.actions, *_tells(devbox, seen, memory, now)),
         status=status or None,
         notices=notices,
-        look_again=draft.look_again,
-        memory=draft.memory if draft.memory is not None else seen.memory,
+        look_again=look_again,
+        memory=memory,
     )
 
 
@@ -153,6 +174,22 @@ def _status(
         "shutdownReason": old.shutdown_reason,
     }
     return {name: value for name, value in whole.items() if value is not None}
+
+
+def _standing(devbox: Devbox, seen: Seen, draft: Draft, whole: Mapping[str, Any]) -> Standing:
+    ready = next(item for item in whole["conditions"] if item["type"] == ConditionType.READY)
+    since = moment(ready["lastTransitionTime"]) or 0.0
+    is_ours = seen.pod is not None and seen.pod.owner_uid == devbox.metadata.uid
+    pod = seen.pod if is_ours else None
+    return Standing(draft.ready, since, pod, devbox.status.last_failure)
+
+
+def _tells(devbox: Devbox, seen: Seen, memory: Memory, now: float) -> tuple[Action, ...]:
+    """Only what is written already, and only while the journal knows this devbox."""
+    failure = untold(devbox.status.last_failure, memory, now)
+    if failure is None or isinstance(seen.journal, JournalUnknown):
+        return ()
+    return (TellFailure(failure),)
 
 
 def _ended(reason: ShutdownReason | None, now: float) -> dict[str, Any]:

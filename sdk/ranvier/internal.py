@@ -120,6 +120,15 @@ class DevboxViews(Wire):
     devboxes: list[DevboxView]
 
 
+class DevboxFailure(Wire):
+    """What happened to a devbox, told on its axons as `devbox.failed`. `reason` is one of the
+    condition Ready. Reason and time say which failure it is: told again, it is not appended."""
+
+    reason: str
+    message: str
+    time_ms: int
+
+
 class SleepReason(StrEnum):
     """Why a sleep was granted or refused; shown to users in the Devbox's conditions."""
 

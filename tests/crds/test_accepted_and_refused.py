@@ -190,6 +190,12 @@ PAIRS = [
         "keepAliveSeconds is a number of seconds from 1 up, or left out",
     ),
     Pair(
+        "time to live",
+        box(lifecycle={"ttlSeconds": 1}),
+        box(lifecycle={"ttlSeconds": 0}),
+        "ttlSeconds is a number of seconds from 1 up, or left out",
+    ),
+    Pair(
         "environment's value is text",
         box(env=[{"name": "A", "value": "1"}]),
         box(env=[{"name": "A", "value": 1}]),

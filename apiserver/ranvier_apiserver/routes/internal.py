@@ -1,9 +1,11 @@
 """What operator and brokers say to the journal. ARCHITECTURE.md, "Internal API", has the table."""
 
+import contextlib
+import hashlib
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
-from ranvier.events import PAYLOAD_BYTES_MAX
+from ranvier.events import PAYLOAD_BYTES_MAX, devbox_id
 from ranvier.internal import (
     AppendAnswer,
     AppendRequest,
@@ -13,14 +15,15 @@ from ranvier.internal import (
     AxonBindings,
     AxonBindingView,
     DevboxBinding,
+    DevboxFailure,
     DevboxView,
     DevboxViews,
     SleepAnswer,
     SleepRequest,
 )
 
-from ranvier_apiserver import audit, auth, bodies
-from ranvier_apiserver.errors import PayloadTooLarge
+from ranvier_apiserver import audit, auth, bodies, notices
+from ranvier_apiserver.errors import AxonDeleted, PayloadTooLarge
 from ranvier_apiserver.routes.context import Caller, OperatorOnly, TheStore, body_of
 
 router = APIRouter(prefix="/internal/v1")
@@ -73,6 +76,21 @@ async def sleep(
     body: Annotated[SleepRequest, Depends(body_of(SleepRequest))],
 ) -> SleepAnswer:
     return await store.sleep(uid, body)
+
+
+@router.post("/devboxes/{uid}/failures", dependencies=[OperatorOnly])
+async def tell_failure(
+    uid: str,
+    store: TheStore,
+    body: Annotated[DevboxFailure, Depends(body_of(DevboxFailure))],
+) -> dict[str, str]:
+    """Tell its axons, each of them once however often it is asked"""
+    event = notices.devbox_failed(devbox_id(uid), body)
+    for axon_id in sorted(await store.mounted_axons(uid)):
+        told = "\0".join(("failure", uid, axon_id, body.reason, str(body.time_ms)))
+        with contextlib.suppress(AxonDeleted):
+            await store.publish(axon_id, event, hashlib.sha256(told.encode()).digest()[:16])
+    return {}
 
 
 @router.post("/devboxes/{uid}/mounts/{index}/attach")

@@ -6,12 +6,14 @@ A devbox that can not start is `failure` once waiting longer would not help; sin
 on trying, it can still become `running` when the cause goes away.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from ranvier.resources import (
+    FAILS_AFTER_SECONDS,
     Condition,
     ConditionType,
     Devbox,
@@ -45,35 +47,19 @@ class FailureReason(StrEnum):
     HEALTH_CHECK_FAILED = "health_check_failed"
 
 
-SOON_SECONDS: Final = 60.0
-"""A registry, a quota or an Axon that is a little late is no failure yet; SDKs wait for 120 s."""
-SLOW_SECONDS: Final = 600.0
-"""A new node, with its autoscaler, takes minutes."""
-
-PATIENCE_SECONDS: Final = {
-    ReadyReason.SPEC_INVALID: 0.0,
-    ReadyReason.PROTOCOL_UNSUPPORTED: 0.0,
-    ReadyReason.BLUEPRINT_NOT_FOUND: 0.0,
-    ReadyReason.POD_NOT_OWNED: 0.0,
-    ReadyReason.CRASH_LOOP: 0.0,
-    ReadyReason.WAITING_FOR_AXON: SOON_SECONDS,
-    ReadyReason.IMAGE_PULL_FAILED: SOON_SECONDS,
-    ReadyReason.POD_REFUSED: SOON_SECONDS,
-    ReadyReason.POD_FAILED: SOON_SECONDS,
-    ReadyReason.UNSCHEDULABLE: SLOW_SECONDS,
-    ReadyReason.VOLUME_PENDING: SLOW_SECONDS,
-}
-"""How long a devbox may not be ready for this reason before that is called a failure. Reasons that
-are not here never are: the start goes on, or Ranvier itself has to be mended."""
-
 SHUTDOWN_WORDS: Final = {
     ShutdownReason.REQUESTED: "api_shutdown",
     ShutdownReason.IDLE: "idle",
     ShutdownReason.KEEP_ALIVE_EXPIRED: "keep_alive_timeout",
     ShutdownReason.ENTRYPOINT_EXITED: "entrypoint_exit",
+    ShutdownReason.TTL_EXPIRED: "ttl_expired",
 }
 
-_DISK_WORDS: Final = ("ephemeral-storage", "diskpressure", "no space left", "disk")
+_FAILURE_WORDS: Final[Mapping[str, FailureReason]] = {
+    ReadyReason.OUT_OF_MEMORY.value: FailureReason.OUT_OF_MEMORY,
+    ReadyReason.OUT_OF_DISK.value: FailureReason.OUT_OF_DISK,
+    ReadyReason.CRASH_LOOP.value: FailureReason.EXECUTION_FAILED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,22 +97,15 @@ def standing(devbox: Devbox, now: datetime) -> Standing:
     if ready.status == "True":
         return Standing(Status.RUNNING, ready.last_transition_time, *why)
     if _is_over(ready, now):
-        return Standing(
-            Status.FAILURE, ready.last_transition_time, *why, failure=failure_reason(ready)
-        )
+        word = failure_reason(ready.reason)
+        return Standing(Status.FAILURE, ready.last_transition_time, *why, failure=word)
     return Standing(Status.PROVISIONING, ready.last_transition_time, *why)
 
 
-def failure_reason(ready: Condition) -> FailureReason:
-    """Which of Runloop's four causes is nearest; the exact one is in `reason` and `message`."""
-    text = ready.message.lower()
-    if "oomkilled" in text or "out of memory" in text:
-        return FailureReason.OUT_OF_MEMORY
-    if ready.reason == ReadyReason.POD_FAILED and any(word in text for word in _DISK_WORDS):
-        return FailureReason.OUT_OF_DISK
-    if ready.reason == ReadyReason.CRASH_LOOP:
-        return FailureReason.EXECUTION_FAILED
-    return FailureReason.HEALTH_CHECK_FAILED
+def failure_reason(reason: str) -> FailureReason:
+    """Which of Runloop's four causes is nearest to a reason of Ready; the exact one is shown too,
+    with its sentence."""
+    return _FAILURE_WORDS.get(reason, FailureReason.HEALTH_CHECK_FAILED)
 
 
 def _ended(devbox: Devbox) -> tuple[datetime | None, str] | None:
@@ -172,7 +151,7 @@ def _is_called(devbox: Devbox) -> bool:
 
 
 def _is_over(ready: Condition, now: datetime) -> bool:
-    patience = next((s for r, s in PATIENCE_SECONDS.items() if r.value == ready.reason), None)
+    patience = next((s for r, s in FAILS_AFTER_SECONDS.items() if r.value == ready.reason), None)
     if patience is None:
         return False
     return (now - ready.last_transition_time).total_seconds() >= patience

@@ -10,7 +10,13 @@ from ranvier.resources import Devbox, DevboxStatus, ObjectMeta
 
 from ranvier_apiserver.runloop import launch
 from ranvier_apiserver.runloop.naming import BLUEPRINT_ID_PREFIX
-from ranvier_apiserver.runloop.status import Standing, Status, standing
+from ranvier_apiserver.runloop.status import (
+    FailureReason,
+    Standing,
+    Status,
+    failure_reason,
+    standing,
+)
 
 
 def devbox_view(devbox: Devbox, blueprint_uid: str | None, now: datetime) -> dict[str, Any]:
@@ -61,20 +67,33 @@ def _readable_status(body: Mapping[str, Any]) -> Any:
 
 
 def _transitions(devbox: Devbox, stands: Standing) -> list[dict[str, Any]]:
-    """Where it began and where it is; what lay between is on its axons as `devbox.*` events."""
+    """Where it began, its last failure, and where it is; all that lay between is on its axons as
+    `devbox.*` events."""
     begun = {
         "status": Status.PROVISIONING.value,
         "transition_time_ms": _milliseconds(devbox.metadata.creation_timestamp),
     }
+    failed = devbox.status.last_failure
+    told = [_failed(failed.time, failure_reason(failed.reason))] if failed is not None else []
     if stands.status is Status.PROVISIONING:
-        return [begun]
+        return [begun, *told]
+    if stands.failure is not None:
+        # An obstacle is a failure for as long as the devbox is not ready, told or not.
+        is_told = failed is not None and failed.reason == stands.reason
+        return [begun, *(told if is_told else [_failed(stands.since, stands.failure)])]
     reached: dict[str, Any] = {
         "status": stands.status.value,
         "transition_time_ms": _milliseconds(stands.since),
     }
-    if stands.failure is not None:
-        reached["failure_reason"] = stands.failure.value
-    return [begun, reached]
+    return [begun, *told, reached]
+
+
+def _failed(since: datetime | None, reason: FailureReason) -> dict[str, Any]:
+    return {
+        "status": Status.FAILURE.value,
+        "transition_time_ms": _milliseconds(since),
+        "failure_reason": reason.value,
+    }
 
 
 def _milliseconds(moment: datetime | None) -> int | None:

@@ -13,6 +13,7 @@ from ranvier.internal import (
     AxonBinding,
     AxonBindingView,
     DevboxBinding,
+    DevboxFailure,
     DevboxView,
     MountView,
     OpenTurn,
@@ -52,6 +53,7 @@ class FakeJournal:
         self.boxes: dict[str, Box] = {}
         self.bound_axons: dict[str, AxonBindingView] = {}
         self.heads: dict[str, int] = {}
+        self.told: list[tuple[str, DevboxFailure]] = []
         self.reachable = True
         self.asked = 0
 
@@ -110,6 +112,12 @@ class FakeJournal:
         box.generation = max(box.generation, request.generation) + 1
         box.asleep, box.attached, box.turn_open, box.resume_asked = True, False, False, False
         return _granted(box.generation, SleepReason.FORCED if request.force else SleepReason.IDLE)
+
+    async def tell_failure(self, uid: str, failure: DevboxFailure) -> None:
+        self._answer()
+        self.asked += 1
+        if (uid, failure) not in self.told:
+            self.told.append((uid, failure))
 
     # --- what users and brokers do
 

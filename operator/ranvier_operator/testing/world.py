@@ -162,15 +162,45 @@ class World:
         }
         self.cluster.report(PODS, HERE, NAME, {"spec": {"nodeName": "node"}, "status": status})
 
-    def fail_pod(self, reason: str = "Evicted") -> None:
+    def fail_pod(
+        self, reason: str = "Evicted", message: str = "the node was low on memory"
+    ) -> None:
         """The pod ended and Kubernetes will not start it again."""
+        ended = {"reason": "Error", "exitCode": 137, "finishedAt": self.cluster.time_text()}
         status = {
             "phase": "Failed",
             "reason": reason,
-            "message": "the node was low on memory",
+            "message": message,
             "conditions": [],
+            "containerStatuses": [{"name": "devbox", "state": {"terminated": ended}}],
         }
         self.cluster.report(PODS, HERE, NAME, {"status": status})
+
+    def kill_for_memory(self, restarts: int = 1) -> None:
+        """The devbox container used too much memory; the kubelet started it again already."""
+        ended = {"reason": "OOMKilled", "exitCode": 137, "finishedAt": self.cluster.time_text()}
+        container = {
+            "name": "devbox",
+            "ready": True,
+            "started": True,
+            "restartCount": restarts,
+            "state": {"running": {}},
+            "lastState": {"terminated": ended},
+        }
+        self.cluster.report(PODS, HERE, NAME, {"status": {"containerStatuses": [container]}})
+
+    def disrupt_pod(self, reason: str, message: str) -> None:
+        """Kubernetes ends the pod: a drain, a lost node."""
+        target = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": self.cluster.time_text(),
+        }
+        moment = self.cluster.time_text(plus=10)
+        body = {"metadata": {"deletionTimestamp": moment}, "status": {"conditions": [target]}}
+        self.cluster.report(PODS, HERE, NAME, body)
 
     def end_pod(self) -> None:
         """A pod that was asked to end has ended."""

@@ -10,6 +10,7 @@ from ranvier.resources.axon import Axon, AxonSpec, AxonStatus
 from ranvier.resources.base import API_VERSION, GROUP, VERSION, ObjectMeta, Resource
 from ranvier.resources.blueprint import Blueprint, BlueprintSpec, BlueprintStatus
 from ranvier.resources.conditions import (
+    FAILS_AFTER_SECONDS,
     AcceptedReason,
     AxonReason,
     BlueprintReason,
@@ -23,6 +24,7 @@ from ranvier.resources.devbox import (
     Devbox,
     DevboxSpec,
     DevboxStatus,
+    Failure,
     Lifecycle,
     OnIdle,
     OperatingMode,
@@ -60,6 +62,7 @@ __all__ = [
     "DEFAULT_HOME_SIZE",
     "DEFAULT_USER_UID",
     "DEVBOX",
+    "FAILS_AFTER_SECONDS",
     "GROUP",
     "KINDS",
     "VERSION",
@@ -85,6 +88,7 @@ __all__ = [
     "DevboxStatus",
     "EnvSource",
     "EnvVar",
+    "Failure",
     "Home",
     "HomeSettings",
     "ImagePullPolicy",

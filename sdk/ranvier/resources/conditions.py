@@ -5,6 +5,7 @@ generated from this module. Every reason carries `meaning` and `action`, so that
 put the same words into a condition's message as the page has.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Self
 
@@ -117,16 +118,71 @@ class ReadyReason(Documented):
         "A pod or a claim of the name that this devbox needs exists and belongs to something else.",
         "Delete or rename the foreign object; Ranvier never takes over what it did not make.",
     )
+    QUOTA_EXCEEDED = (
+        "QuotaExceeded",
+        "A quota of the namespace leaves no room for the pod or its volume claim.",
+        "Raise the quota, or suspend or delete other devboxes of the namespace. " + NO_RETRY,
+    )
+    OUT_OF_MEMORY = (
+        "OutOfMemory",
+        "A container of the pod used more memory than it may and was killed.",
+        "Raise `resources.limits.memory`, or let the agent do less at once. " + NO_RETRY,
+    )
+    OUT_OF_DISK = (
+        "OutOfDisk",
+        "The pod was evicted: it, or its node, ran out of local disk. A new one follows.",
+        "Write to the home directory, a volume of its own, and not elsewhere in the container.",
+    )
+    EVICTED = (
+        "Evicted",
+        "The pod had to leave its node: a drain, a shortage, a more urgent pod. A new one follows.",
+        "Set `resources.requests` to what the agent needs, so that a shortage meets others first. "
+        + NO_RETRY,
+    )
+    NODE_LOST = (
+        "NodeLost",
+        "The pod's node stopped, or answers no more. A new pod follows elsewhere.",
+        "Look at the node. " + NO_RETRY,
+    )
     POD_FAILED = (
         "PodFailed",
-        "The pod ended: evicted, out of memory, its node gone. A new one follows.",
-        "Look at the message; raise `resources.limits` after an out-of-memory kill.",
+        "The pod ended for another reason, which the message names. A new one follows.",
+        "Do what the message says. " + NO_RETRY,
     )
     CRASH_LOOP = (
         "CrashLoop",
         "A container of the pod ends again and again right after its start.",
         "Read its log: `kubectl logs POD -c devbox` or `-c broker`.",
     )
+
+
+_SOON: Final = 60.0
+"""A registry, a quota, a Blueprint or an Axon that is a little late is no failure yet: SDKs wait
+for 120 s, and of two objects that were made together the later one may be heard of first."""
+_SLOW: Final = 600.0
+"""A new node, with its autoscaler, takes minutes."""
+
+FAILS_AFTER_SECONDS: Final[Mapping[ReadyReason, float]] = {
+    ReadyReason.SPEC_INVALID: 0.0,
+    ReadyReason.PROTOCOL_UNSUPPORTED: 0.0,
+    ReadyReason.POD_NOT_OWNED: 0.0,
+    ReadyReason.CRASH_LOOP: 0.0,
+    ReadyReason.BLUEPRINT_NOT_FOUND: _SOON,
+    ReadyReason.WAITING_FOR_AXON: _SOON,
+    ReadyReason.IMAGE_PULL_FAILED: _SOON,
+    ReadyReason.POD_REFUSED: _SOON,
+    ReadyReason.QUOTA_EXCEEDED: _SOON,
+    ReadyReason.OUT_OF_MEMORY: _SOON,
+    ReadyReason.OUT_OF_DISK: _SOON,
+    ReadyReason.EVICTED: _SOON,
+    ReadyReason.NODE_LOST: _SOON,
+    ReadyReason.POD_FAILED: _SOON,
+    ReadyReason.UNSCHEDULABLE: _SLOW,
+    ReadyReason.VOLUME_PENDING: _SLOW,
+}
+"""How long a devbox may not be ready for a reason before that is called a failure, by the REST API
+and on its axons. Reasons that are not here never are: the start goes on, or Ranvier itself has to
+be mended."""
 
 
 class SuspendedReason(Documented):

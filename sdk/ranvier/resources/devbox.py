@@ -5,7 +5,7 @@ was decided automatically stands in `status`, with its reason.
 """
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
@@ -44,6 +44,7 @@ class ShutdownReason(StrEnum):
     IDLE = "Idle"
     KEEP_ALIVE_EXPIRED = "KeepAliveExpired"
     ENTRYPOINT_EXITED = "EntrypointExited"
+    TTL_EXPIRED = "TtlExpired"
 
 
 class AfterIdle(Model):
@@ -78,29 +79,24 @@ class ResumeTriggers(Model):
     calls resume in the REST API."""
 
 
+def _from_one(name: str) -> Any:
+    """A number of seconds that counts something."""
+    guard = cel("self >= 1", f"{name} is a number of seconds from 1 up, or left out")
+    return Field(json_schema_extra={"format": "int32", **guard})
+
+
 class Lifecycle(Model):
     """When the devbox sleeps and what wakes it."""
 
     after_idle: AfterIdle | None = None
     """What happens when nothing happens. Where not set the devbox never sleeps by itself."""
-    keep_alive_seconds: (
-        Annotated[
-            int,
-            Field(
-                json_schema_extra={
-                    "format": "int32",
-                    **cel(
-                        "self >= 1",
-                        "keepAliveSeconds is a number of seconds from 1 up, or left out",
-                    ),
-                }
-            ),
-        ]
-        | None
-    ) = None
+    keep_alive_seconds: Annotated[int, _from_one("keepAliveSeconds")] | None = None
     """Seconds after its start, or after the last keep_alive call of the REST API, after which a
     running devbox is shut down for good, whatever it does. Ignored where `afterIdle` is set; where
     neither is set it runs until somebody stops it."""
+    ttl_seconds: Annotated[int, _from_one("ttlSeconds")] | None = None
+    """Seconds after it was made after which it is shut down for good, whatever it does, asleep or
+    not. Where not set it lives until somebody ends it."""
     resume_triggers: ResumeTriggers = ResumeTriggers()
     """What wakes it. A hold by `operatingMode: Suspended` is broken by none of them."""
 
@@ -185,6 +181,17 @@ class Request(Model):
     """Which request it was, so that one that is sent again is known."""
 
 
+class Failure(Model):
+    """One failure, which is told on the devbox's axons too (`devbox.failed`)."""
+
+    reason: Annotated[str, Field(max_length=256)]
+    """A reason of the condition Ready; docs/conditions.md says what to do."""
+    message: Annotated[str, Field(max_length=2048)] = ""
+    """A sentence for people."""
+    time: Time
+    """When it happened, or when it was clear that waiting longer would not help."""
+
+
 class DevboxStatus(Model):
     """What the operator saw and decided."""
 
@@ -217,6 +224,8 @@ class DevboxStatus(Model):
     """When it was shut down for good."""
     shutdown_reason: ShutdownReason | None = None
     """Why it was shut down."""
+    last_failure: Failure | None = None
+    """The last time that something made it fail; it stays when the devbox is well again."""
 
 
 class Devbox(Resource):

@@ -3,14 +3,19 @@
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+import pytest_asyncio
 
 # The process and its callers live in a module of this folder, which is no package.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from api_process import ApiServer, Box, box_on
+
+if TYPE_CHECKING:
+    from devbox_plant import Plant
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +43,22 @@ def _running(folder: Path) -> Iterator[ApiServer]:
 async def api(shared: ApiServer) -> AsyncIterator[httpx.AsyncClient]:
     async with shared.client() as client:
         yield client
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def whole(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator["Plant"]:
+    """Devboxes with all that they need, for the tests of one module."""
+    from devbox_plant import building  # the operator takes its time to import
+
+    async with building(tmp_path_factory.mktemp("devboxes")) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def plant(whole: "Plant") -> AsyncIterator["Plant"]:
+    """The same for one test; the next finds no devbox of it."""
+    yield whole
+    await whole.clear()
 
 
 @pytest.fixture

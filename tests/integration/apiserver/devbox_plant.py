@@ -27,6 +27,7 @@ HERE = "here"
 BOUND = 20.0
 LOOK_SECONDS = 0.02
 BOXES_ONLY = "key-of-devboxes-only-0123456789"
+OPENCODE = {"protocol": "acp", "agent_binary": "opencode", "launch_args": ["acp"]}
 
 
 class Plant:

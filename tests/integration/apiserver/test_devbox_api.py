@@ -2,14 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 from api_process import ApiServer
-from devbox_plant import BOUND, BOXES_ONLY, HERE, Plant, building, until
+from devbox_plant import BOUND, BOXES_ONLY, HERE, OPENCODE, Plant, until
 from kubernetes_api import SECRETS
 from ranvier_apiserver.routes import devbox_wire as wire
 from ranvier_operator.kinds import BLUEPRINTS, DEVBOXES, PODS
@@ -25,21 +23,6 @@ from runloop_api_client import (
 from runloop_api_client.types import DevboxView
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-OPENCODE = {"protocol": "acp", "agent_binary": "opencode", "launch_args": ["acp"]}
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def plant(whole: Plant) -> AsyncIterator[Plant]:
-    """For one test; the next finds no devbox of it."""
-    yield whole
-    await whole.clear()
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def whole(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Plant]:
-    async with building(tmp_path_factory.mktemp("devboxes")) as plant:
-        yield plant
 
 
 async def _is_gone(plant: Plant, box: DevboxView) -> bool:

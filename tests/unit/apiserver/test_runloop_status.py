@@ -4,14 +4,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from ranvier.resources import Devbox, ReadyReason, ShutdownReason, SuspendedReason
+from ranvier.resources import (
+    FAILS_AFTER_SECONDS,
+    Devbox,
+    ReadyReason,
+    ShutdownReason,
+    SuspendedReason,
+)
 from ranvier_apiserver.runloop.status import (
-    PATIENCE_SECONDS,
     SHUTDOWN_WORDS,
     FailureReason,
     Status,
     standing,
 )
+from ranvier_apiserver.runloop.view import devbox_view
 
 THEN = datetime(2026, 11, 21, 10, tzinfo=UTC)
 LATER = THEN + timedelta(days=1)
@@ -84,7 +90,7 @@ def test_every_reason_of_ready_has_its_word_at_once_and_after_a_day() -> None:
             assert (at_once, in_the_end) == ("provisioning", "provisioning"), reason
         else:
             assert in_the_end == "failure", reason
-            assert at_once == ("provisioning" if PATIENCE_SECONDS[reason] else "failure")
+            assert at_once == ("provisioning" if FAILS_AFTER_SECONDS[reason] else "failure")
 
 
 def test_every_reason_of_suspended_has_its_word() -> None:
@@ -142,14 +148,23 @@ def test_a_hold_of_the_owner_is_a_sleep_that_nothing_breaks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "message", "failure"),
+    ("reason", "failure"),
     [
-        ("CrashLoop", "Container devbox: OOMKilled, exit code 137.", FailureReason.OUT_OF_MEMORY),
-        ("PodFailed", "Evicted: low on ephemeral-storage.", FailureReason.OUT_OF_DISK),
-        ("CrashLoop", "Error, exit code 1.", FailureReason.EXECUTION_FAILED),
-        ("ImagePullFailed", "not found", FailureReason.HEALTH_CHECK_FAILED),
+        ("OutOfMemory", FailureReason.OUT_OF_MEMORY),
+        ("OutOfDisk", FailureReason.OUT_OF_DISK),
+        ("CrashLoop", FailureReason.EXECUTION_FAILED),
+        ("Evicted", FailureReason.HEALTH_CHECK_FAILED),
+        ("ImagePullFailed", FailureReason.HEALTH_CHECK_FAILED),
     ],
 )
-def test_a_failure_names_its_cause(reason: str, message: str, failure: FailureReason) -> None:
-    stands = standing(box(reason, message=message), LATER)
-    assert (stands.failure, stands.reason, stands.message) == (failure, reason, message)
+def test_a_failure_names_its_cause(reason: str, failure: FailureReason) -> None:
+    stands = standing(box(reason, message="why"), LATER)
+    assert (stands.failure, stands.reason, stands.message) == (failure, reason, "why")
+
+
+def test_a_failure_stays_in_sight_when_the_devbox_is_well_again() -> None:
+    failed = {"lastFailure": {"reason": "OutOfMemory", "message": "why", "time": STAMP}}
+    shown = devbox_view(box("AgentReady", **failed), None, LATER)["state_transitions"]
+    assert [step["status"] for step in shown] == ["provisioning", "failure", "running"]
+    assert shown[1]["failure_reason"] == "out_of_memory"
+    assert devbox_view(box("AgentReady", **failed), None, LATER)["failure_reason"] is None

@@ -102,8 +102,8 @@ def unschedulable(message: str) -> list[dict[str, str]]:
                 ]
             ),
             "Bound",
-            ReadyReason.CRASH_LOOP,
-            "OOMKilled, exit code 137",
+            ReadyReason.OUT_OF_MEMORY,
+            "Container broker was killed: it used more memory than it may",
         ),
         (
             pod(

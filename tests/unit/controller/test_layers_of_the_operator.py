@@ -13,6 +13,7 @@ PURE = {
     "awake",
     "case",
     "conditions",
+    "failures",
     "idleness",
     "kinds",
     "lifecycle",
@@ -25,6 +26,7 @@ PURE = {
     "plans",
     "resolution",
     "status",
+    "troubles",
 }
 IMPURE_IMPORTS = {
     "asyncio",

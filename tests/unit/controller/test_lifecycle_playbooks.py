@@ -446,13 +446,13 @@ async def test_a_failed_pod_is_replaced_at_once_and_then_more_and_more_slowly(
     for pause in (0, 5, 10):
         world.fail_pod()
         await world.look()
-        assert world.says(READY) == ("False", "PodFailed")
+        assert world.says(READY) == ("False", "Evicted")
         world.end_pod()
         again = await world.look()
         if pause:
             assert world.pod is None
             assert again == pytest.approx(pause)
-            assert world.says(READY) == ("False", "PodFailed")
+            assert world.says(READY) == ("False", "Evicted")
             assert world.devbox.status.next_check_time is not None
             world.clock.advance(pause)
             await world.look()
@@ -475,7 +475,7 @@ async def test_a_pod_that_a_quota_refuses_is_tried_again_and_says_so(world: Worl
     world.cluster.fail_next = Refused("exceeded quota: pods=1", status=403)
     again = await world.look()
     assert world.pod is None
-    assert world.says(READY) == ("False", "PodRefused")
+    assert world.says(READY) == ("False", "QuotaExceeded")
     condition = world.condition(READY)
     assert condition is not None
     assert "exceeded quota" in condition.message
@@ -639,6 +639,28 @@ async def test_a_kept_alive_devbox_ends_when_its_time_is_over(world: World) -> N
     world.clock.advance(2)
     await world.look()
     assert world.devbox.status.shutdown_reason == "KeepAliveExpired"
+
+
+@pytest.mark.parametrize("asleep", [True, False])
+async def test_a_time_to_live_ends_it_whatever_it_does(world: World, asleep: bool) -> None:
+    lifecycle = SPEC["lifecycle"] if asleep else {}
+    await world.run(lifecycle={**lifecycle, "ttlSeconds": 300})
+    if asleep:
+        await world.sleep()
+    made = world.devbox.metadata.creation_timestamp
+    assert made is not None
+    world.clock.advance(made.timestamp() + 290 - world.clock.wall())
+    again = await world.look()
+    assert again is not None
+    assert again <= 10
+    assert world.devbox.status.shutdown_time is None
+    world.clock.advance(11)
+    await world.look()
+    assert world.devbox.status.shutdown_reason == "TtlExpired"
+    world.end_pod()
+    await world.look()
+    assert world.pod is None
+    assert world.says(SUSPENDED) == ("True", "ShutDown")
 
 
 async def test_the_time_to_keep_alive_does_not_run_while_it_sleeps(world: World) -> None:
