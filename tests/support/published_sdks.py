@@ -18,6 +18,8 @@ from kind.places import Places
 HERE = Path(__file__).resolve().parent
 TYPESCRIPT = HERE / "typescript"
 JOURNEY_SECONDS = 90
+LOCKED_VERSION = "3.0.0"
+PYTHON_VERSIONS = pytest.mark.parametrize("version", [LOCKED_VERSION, "1.32.0"])
 
 
 def python_sdk(version: str) -> Path:
@@ -40,6 +42,13 @@ def typescript_folder(folder: Path) -> Path:
         shutil.copy(script, folder)
     (folder / "node_modules").symlink_to(_node_modules())
     return folder
+
+
+async def run_python(script: str, version: str, journey: str, **environment: str) -> None:
+    """Run a journey of a script of this folder with a version of the Python SDK."""
+    path = "" if version == LOCKED_VERSION else str(python_sdk(version))
+    command = (sys.executable, str(HERE / script), journey, version)
+    await run_process(HERE, *command, PYTHONPATH=path, **environment)
 
 
 async def run_node(folder: Path, *arguments: str, **environment: str) -> None:

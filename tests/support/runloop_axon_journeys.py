@@ -1,17 +1,11 @@
-"""Runloop's published Python SDK, unchanged: `runloop_axon_journeys.py NAME`, one process each.
+"""Every axon call of Runloop's published Python SDK, unchanged, with the blocking and with the
+asynchronous client; `runloop_journeys.py` runs them."""
 
-A process, because two versions of the SDK can not be imported into one; which of them it is, is the
-caller's PYTHONPATH. Each journey runs with the blocking and with the asynchronous client.
-"""
-
-import asyncio
 import os
-import sys
-from importlib.metadata import version
 from typing import Any
 
-import runloop_api_client
 from runloop_api_client import AsyncRunloopSDK, NotFoundError, RunloopSDK, UnprocessableEntityError
+from runloop_journeys import main, refused
 
 
 def event(payload: str, **changes: str) -> Any:
@@ -46,10 +40,8 @@ def calls(sdk: RunloopSDK) -> None:
     assert [one.id for one in pages] == made[::-1]
     assert sdk.api.axons.delete(axon.id) is not None
     assert axon.get_info().deleted_at_ms
-    _refused(lambda: axon.publish(**event("")), NotFoundError)
-    _refused(
-        lambda: sdk.axon.create().publish(**event("", event_type="")), UnprocessableEntityError
-    )
+    refused(lambda: axon.publish(**event("")), NotFoundError)
+    refused(lambda: sdk.axon.create().publish(**event("", event_type="")), UnprocessableEntityError)
 
 
 async def async_calls(sdk: AsyncRunloopSDK) -> None:
@@ -98,29 +90,5 @@ async def async_cut(sdk: AsyncRunloopSDK) -> None:
         assert (await axon.publish(**event(str(number)))).sequence == number
 
 
-def _refused(call: Any, error: type[Exception]) -> None:
-    try:
-        call()
-    except error:
-        return
-    raise AssertionError(f"expected {error.__name__}")
-
-
-async def _asynchronously(journey: Any) -> None:
-    async with AsyncRunloopSDK() as sdk:
-        await journey(sdk)
-
-
-def main() -> None:
-    name, wanted = sys.argv[1:3]
-    assert runloop_api_client.__version__ == wanted, version("runloop-api-client")
-    journey = globals()[name]
-    if asyncio.iscoroutinefunction(journey):
-        asyncio.run(_asynchronously(journey))
-    else:
-        with RunloopSDK() as sdk:
-            journey(sdk)
-
-
 if __name__ == "__main__":
-    main()
+    main(globals())

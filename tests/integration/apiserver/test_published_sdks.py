@@ -6,7 +6,6 @@ was sent shows that no retry of theirs is appended twice (J4).
 """
 
 import asyncio
-import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ from ranvier_apiserver import serving
 from starlette.requests import Request
 from starlette.responses import Response
 
-JOURNEYS = Path(published_sdks.__file__).with_name("runloop_axon_journeys.py")
-VERSIONS = pytest.mark.parametrize("version", ["3.0.0", "1.32.0"])
 PASSED_ON = {"authorization", "content-type", "x-request-id"}
 SOME_ANSWERS_BYTES = 300
 
@@ -32,11 +29,8 @@ def typescript(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def run_python(version: str, journey: str, url: str, **environment: str) -> None:
-    path = "" if version == "3.0.0" else str(published_sdks.python_sdk(version))
-    await published_sdks.run_process(
-        JOURNEYS.parent,
-        *(sys.executable, str(JOURNEYS), journey, version),
-        PYTHONPATH=path,
+    await published_sdks.run_python(
+        *("runloop_axon_journeys.py", version, journey),
         RUNLOOP_BASE_URL=url,
         RUNLOOP_API_KEY=KEY,
         **environment,
@@ -53,7 +47,7 @@ async def run_typescript(folder: Path, journey: str, url: str, **environment: st
     )
 
 
-@VERSIONS
+@published_sdks.PYTHON_VERSIONS
 @pytest.mark.parametrize("journey", ["calls", "async_calls", "sql", "async_sql"])
 async def test_every_axon_call_of_the_python_sdk(
     shared: ApiServer, version: str, journey: str
@@ -81,7 +75,7 @@ async def stands_once(server: ApiServer, name: str, payloads: list[str]) -> None
         assert [event["payload"] for event in page["events"]][::-1] == payloads
 
 
-@VERSIONS
+@published_sdks.PYTHON_VERSIONS
 @pytest.mark.parametrize("journey", ["cut", "async_cut"])
 async def test_no_retry_of_the_python_sdk_is_appended_twice(
     shared: ApiServer, version: str, journey: str
