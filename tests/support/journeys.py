@@ -84,11 +84,11 @@ class Box:
         return found
 
 
-def manifests(box: Box, model_url: str, idle_seconds: int | None, mode: str = "Running") -> str:
-    """Blueprint, Axon and Devbox as one JSON list for kubectl apply."""
-    lifecycle: dict[str, Any] = {"resumeTriggers": {"axonEvent": True}}
-    if idle_seconds is not None:
-        lifecycle["afterIdle"] = {"idleTimeSeconds": idle_seconds, "onIdle": "Suspend"}
+OPENCODE_IMAGE = "ranvier/devbox-opencode:dev"
+
+
+def opencode_environment(model_url: str) -> dict[str, str]:
+    """What the real opencode needs to talk to the scripted model and to nobody else."""
     config = {
         "autoupdate": False,
         "share": "disabled",
@@ -111,8 +111,18 @@ def manifests(box: Box, model_url: str, idle_seconds: int | None, mode: str = "R
         },
     }
     switches = ("AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "DEFAULT_PLUGINS")
-    env = [{"name": f"OPENCODE_DISABLE_{s}", "value": "1"} for s in switches]
-    env.append({"name": "OPENCODE_CONFIG_CONTENT", "value": json.dumps(config)})
+    return {
+        **{f"OPENCODE_DISABLE_{switch}": "1" for switch in switches},
+        "OPENCODE_CONFIG_CONTENT": json.dumps(config),
+    }
+
+
+def manifests(box: Box, model_url: str, idle_seconds: int | None, mode: str = "Running") -> str:
+    """Blueprint, Axon and Devbox as one JSON list for kubectl apply."""
+    lifecycle: dict[str, Any] = {"resumeTriggers": {"axonEvent": True}}
+    if idle_seconds is not None:
+        lifecycle["afterIdle"] = {"idleTimeSeconds": idle_seconds, "onIdle": "Suspend"}
+    env = [{"name": k, "value": v} for k, v in opencode_environment(model_url).items()]
     mount = {
         "axonRef": {"name": box.name},
         "protocol": "acp",
@@ -120,7 +130,7 @@ def manifests(box: Box, model_url: str, idle_seconds: int | None, mode: str = "R
         "launchArgs": ["acp"],
     }
     specs: list[tuple[str, dict[str, Any]]] = [
-        ("Blueprint", {"image": "ranvier/devbox-opencode:dev", "env": env}),
+        ("Blueprint", {"image": OPENCODE_IMAGE, "env": env}),
         ("Axon", {"deletionPolicy": "Delete"}),
         (
             "Devbox",
@@ -186,8 +196,11 @@ def of_type(talk: Conversation, event_type: str, after: int = 0) -> list[Any]:
     return [e for e in talk.events if e.event_type == event_type and e.sequence > after]
 
 
-def check_history(talk: Conversation) -> None:
-    """What holds of every journal: no gap, one start a trigger, one end a turn."""
+def check_history(
+    talk: Conversation, starts: frozenset[str] = frozenset({"session/prompt"})
+) -> None:
+    """What holds of every journal: no gap, one start a trigger, one end a turn. `starts`: the types
+    of the events that were published to start turns."""
     assert [e.sequence for e in talk.events] == list(range(1, len(talk.events) + 1))
     open_turn = ""
     triggers: set[int] = set()
@@ -202,9 +215,7 @@ def check_history(talk: Conversation) -> None:
             assert payload["turn_id"] == open_turn, f"{event.sequence}: end without a start"
             open_turn = ""
     prompts = {
-        e.sequence
-        for e in talk.events
-        if e.event_type == "session/prompt" and e.origin == "USER_EVENT"
+        e.sequence for e in talk.events if e.event_type in starts and e.origin == "USER_EVENT"
     }
     assert triggers <= prompts
 
