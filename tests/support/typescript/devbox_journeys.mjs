@@ -49,7 +49,7 @@ const journeys = {
     await assert.rejects(runloop.api.devboxes.create({ blueprint_name: 'none' }), NotFoundError);
     await assert.rejects(runloop.api.devboxes.create({ snapshot_id: 'snp_1' }), UnprocessableEntityError);
     await assert.rejects(runloop.devbox.fromId('dbx_none').getInfo(), /There is no devbox/);
-    await assert.rejects(runloop.devbox.fromId('dbx_none').file.read({ file_path: 'x' }), { status: 501 });
+    await assert.rejects(runloop.devbox.fromId('dbx_none').net.createSSHKey(), { status: 501 });
   },
 };
 
