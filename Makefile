@@ -31,6 +31,7 @@ soak: .venv/ready ## the long forms of the fault tests
 
 generate: .venv/ready ## write CRDs and the pages made from models
 	@.venv/bin/python hack/crdgen.py
+	@.venv/bin/python hack/docgen.py
 
 format: .venv/ready ## format the code
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .

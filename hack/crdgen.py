@@ -5,19 +5,17 @@ hack/crdgen.py           write crds/, charts/ranvier/crds/ and docs/conditions.m
 hack/crdgen.py --check   print how the files differ from the models; exit 1 if they do
 """
 
-import argparse
-import difflib
 import sys
 from pathlib import Path
 from typing import Any, Final
 
+import generated
 import yaml
 from crdgen_conditions import page
 from crdgen_schema import Schema, structural
 from ranvier.resources.base import CATEGORY, GROUP, VERSION
 from ranvier.resources.kinds import KINDS, Column, Kind
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 CRD_FOLDERS: Final = (Path("crds"), Path("charts/ranvier/crds"))
 HEAD: Final = "# Written by hack/crdgen.py from sdk/ranvier/resources. Change it there.\n"
 FIX: Final = "python hack/crdgen.py"
@@ -97,52 +95,9 @@ def outputs() -> dict[Path, str]:
     return files
 
 
-def differences(root: Path, wanted: dict[Path, str]) -> dict[Path, str]:
-    """Unified diffs by path, from what lies in `root` to what is wanted; stale CRDs included."""
-    stale = {
-        path.relative_to(root): "" for folder in CRD_FOLDERS for path in (root / folder).glob("*")
-    }
-    found: dict[Path, str] = {}
-    for path, text in sorted((stale | wanted).items()):
-        file = root / path
-        present = file.read_text() if file.exists() else ""
-        diff = difflib.unified_diff(
-            present.splitlines(keepends=True),
-            text.splitlines(keepends=True),
-            f"{path} (present)",
-            f"{path} (from the models)",
-        )
-        if written := "".join(diff):
-            found[path] = written
-    return found
-
-
-def write(root: Path, wanted: dict[Path, str], changed: dict[Path, str]) -> None:
-    for path in changed:
-        file = root / path
-        if path in wanted:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(wanted[path])
-        else:
-            file.unlink()
-        print(f"{'wrote' if path in wanted else 'removed'} {path}")
-
-
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Writes CRDs and docs/conditions.md.")
-    parser.add_argument("--check", action="store_true", help="compare only; exit 1 on drift")
-    parser.add_argument("--root", type=Path, default=ROOT, help="where to write or compare")
-    options = parser.parse_args(arguments)
-    wanted = outputs()
-    changed = differences(options.root, wanted)
-    if not options.check:
-        write(options.root, wanted, changed)
-        return 0
-    if changed:
-        print("".join(changed.values()))
-        print(f"{len(changed)} generated files are out of date. Run: {FIX}", file=sys.stderr)
-        return 1
-    return 0
+    about = "Writes CRDs and docs/conditions.md."
+    return generated.run(arguments, outputs(), CRD_FOLDERS, about=about, fix=FIX)
 
 
 if __name__ == "__main__":

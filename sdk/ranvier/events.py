@@ -16,7 +16,7 @@ DEVBOX_ID_PREFIX: Final = "dbx_"
 
 
 class Origin(StrEnum):
-    """Who produced an event. SYSTEM_EVENT is received, never published by clients (seed 000)."""
+    """Who produced an event. SYSTEM_EVENT is received, never published by clients."""
 
     EXTERNAL = "EXTERNAL_EVENT"
     AGENT = "AGENT_EVENT"
@@ -31,7 +31,7 @@ INBOUND_ORIGINS: Final = frozenset({Origin.USER, Origin.EXTERNAL})
 class SystemEvent(StrEnum):
     """Event types with origin SYSTEM_EVENT. Payloads are JSON objects with snake_case keys.
 
-    `turn.*`: `{turn_id, ...}`; `devbox.*`: `{devbox_id, ...}` (seed 002; Remote Agents SDK).
+    `turn.*`: `{turn_id, ...}`; `devbox.*`: `{devbox_id, ...}`.
     """
 
     TURN_STARTED = "turn.started"

@@ -1,4 +1,4 @@
-"""Agent runs (seed 004): ask for a run, and follow its events until its terminal.
+"""Agent runs: ask for a run, and follow its events until its terminal.
 
 runs = Runs(AxonJournal(client, axon_id))
 run = await runs.start("Fix the failing build.")

@@ -1,4 +1,4 @@
-"""Remote agents (seed 001): talk to an agent through its axon. See docs/remote-agents.md."""
+"""Remote agents: talk to an agent through its axon. See docs/remote-agents.md."""
 
 from ranvier.journal import AxonJournal, Journal, RunloopJournal
 from ranvier.remote.acp import PROTOCOL_VERSION, ACPAxonConnection

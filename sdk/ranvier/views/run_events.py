@@ -25,7 +25,7 @@ INTERRUPTIONS: Final = frozenset({"interrupted", "suspended", "unmounted", "sile
 
 @dataclass(frozen=True, slots=True)
 class AgentRunEvent:
-    """One event of a run, with the fields of seed 004.
+    """One event of a run.
 
     `run_id` is the turn's id; `thread_id` the session that the prompt named, else the axon's id;
     `state` is running, waiting (for a person's answer), completed, failed, interrupted or

@@ -1,4 +1,4 @@
-"""Workers: functions called for the runtime events of axons (seed 003). See docs/workers.md."""
+"""Workers: functions called for the runtime events of axons. See docs/workers.md."""
 
 from ranvier.views.worker_events import EventEnvelope
 from ranvier.worker.client import ReservedKind, WorkerClient
