@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from ranvier.client.aio import AsyncRanvier as AsyncRanvier
     from ranvier.client.blocking import Ranvier as Ranvier
+    from ranvier.client.devbox_calls import broker_mount as broker_mount
     from ranvier.client.errors import RanvierError as RanvierError
 
 __version__ = "0.1.0"
@@ -22,6 +23,7 @@ _LAZY: Final = {
     "AsyncRanvier": "ranvier.client.aio",
     "Ranvier": "ranvier.client.blocking",
     "RanvierError": "ranvier.client.errors",
+    "broker_mount": "ranvier.client.devbox_calls",
 }
 
 

@@ -15,6 +15,7 @@ SHELL = ["bash", "--noprofile", "--norc", "--noediting"]
 STEP_SECONDS_MAX = 60.0
 """A step may start a whole server, on a machine that is busy with other tests."""
 
+_CHAPTER = re.compile(r"^## Devboxes\n.*?(?=^## )", re.S | re.M)
 _QUESTION = re.compile(r"(\? .*\] )(\w+)$")
 
 
@@ -27,6 +28,17 @@ def parts(text: str, *languages: str) -> list[tuple[str, str]]:
     """The page's blocks in these languages, in their order: (language, block)."""
     wanted = "|".join(languages)
     return re.findall(rf"^```({wanted})\n(.*?)^```", text, re.S | re.M)
+
+
+def devboxes(text: str) -> str:
+    """The chapter of a page that needs devboxes."""
+    [chapter] = _CHAPTER.findall(text)
+    return str(chapter)
+
+
+def without_devboxes(text: str) -> str:
+    """The rest of the page."""
+    return _CHAPTER.sub("", text)
 
 
 def shell(env: dict[str, str], folder: Path) -> Terminal:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ranvier.cli import axons, dev, output, prompt, serve
+from ranvier.cli import axons, dev, devboxes, output, prompt, serve
 from ranvier.cli.target import Target
 from ranvier.client.errors import (
     ConnectionFailed,
@@ -50,6 +50,7 @@ app = typer.Typer(
     epilog=EPILOG,
 )
 app.add_typer(axons.app, name="axon")
+app.add_typer(devboxes.app, name="devbox")
 app.command("dev", epilog=dev.EPILOG, context_settings=dev.CONTEXT)(dev.dev)
 app.command("serve", epilog=serve.EPILOG, context_settings=serve.CONTEXT)(serve.serve)
 app.command("verify", epilog=axons.VERIFY_EPILOG)(axons.verify)

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -93,14 +93,14 @@ def as_json(value: Any) -> None:
 
 
 def one(value: "BaseModel", form: Format) -> None:
-    """One thing: its fields below each other."""
+    """One thing: its fields below each other, those within others as `outer.inner`."""
     if form is Format.JSON:
         as_json(value)
         return
-    fields = value.model_dump(exclude_none=True)
+    fields = dict(_flat(value.model_dump(exclude_none=True)))
     width = max(map(len, fields), default=0)
     for name, field in fields.items():
-        say(f"{name:<{width}}  {_cell(name, field)}")
+        say(f"{printable(name):<{width}}  {_cell(name, field)}")
 
 
 def table(rows: "Sequence[BaseModel]", columns: Sequence[str], form: Format) -> None:
@@ -145,11 +145,21 @@ def event(item: AxonEvent, form: Format, *, whole: bool = False) -> None:
     say(head + typer.style(middle, fg=_COLOURS[item.origin]) + payload)
 
 
+def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
 def _cell(name: str, value: Any) -> str:
     if value is None:
         return "-"
-    if name.endswith("_ms"):
+    if name.endswith("_ms") and isinstance(value, int):
         return datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     if isinstance(value, dict):
-        return ",".join(f"{key}={each}" for key, each in value.items()) or "-"
+        value = ",".join(f"{key}={each}" for key, each in value.items()) or "-"
+    elif isinstance(value, list):
+        value = json.dumps(value, ensure_ascii=False)
     return printable(str(value))

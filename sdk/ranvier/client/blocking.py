@@ -17,7 +17,7 @@ from typing import Final, Generic, ParamSpec, Protocol, Self, overload
 
 import httpx
 
-from ranvier.client import axon_calls, settings, transport
+from ranvier.client import axon_calls, devbox_calls, settings, transport
 from ranvier.client.attempts import Attempts, Done
 from ranvier.client.calls import Call, Result
 from ranvier.client.tails import Interrupted, Tail
@@ -108,6 +108,22 @@ class Axons:
                     return
 
 
+class Devboxes:
+    """`client.devboxes`."""
+
+    def __init__(self, client: "Ranvier") -> None:
+        self._client = client
+
+    create: Final = _Performed(devbox_calls.create)
+    retrieve: Final = _Performed(devbox_calls.retrieve)
+    list: Final = _Performed(devbox_calls.list_devboxes)
+    wait_for_status: Final = _Performed(devbox_calls.wait_for_status)
+    suspend: Final = _Performed(devbox_calls.suspend)
+    resume: Final = _Performed(devbox_calls.resume)
+    shutdown: Final = _Performed(devbox_calls.shutdown)
+    keep_alive: Final = _Performed(devbox_calls.keep_alive)
+
+
 class Subscription:
     """A running subscription: iterate it. `last_sequence` is where it would be resumed."""
 
@@ -160,6 +176,7 @@ class Ranvier:
         self.settings: Final = settings.resolve(base_url, api_key, timeout_seconds, retries)
         self._http = httpx.Client(**transport.options(self.settings), transport=http_transport)
         self.axons: Final = Axons(self)
+        self.devboxes: Final = Devboxes(self)
 
     def close(self) -> None:
         """Close all connections."""

@@ -110,7 +110,10 @@ _BY_CODE: Final[Mapping[str, str]] = {
     "axon_full": "Create a new axon and go on there.",
     "devbox_not_found": "Check the id; `ranvier devbox list` shows all devboxes.",
     "journal_damaged": "Restore the journal from a backup; nothing was changed.",
-    "not_found": "Is the base URL right, and the server new enough for this call?",
+    "no_cluster": "Use a server on a cluster, or the one that `ranvier dev` starts.",
+    "not_found": "Check the id, and whether the base URL is that of a server new enough for this.",
+    "not_served": "docs/devboxes.md says what this version has.",
+    "wrong_state": "Read the present state (`ranvier devbox get`), then decide again.",
 }
 
 _BY_STATUS: Final[Mapping[int, str]] = {

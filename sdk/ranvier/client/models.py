@@ -97,6 +97,15 @@ class Transition(Answer):
     transition_time_ms: int | None = None
 
 
+class Standing(Answer):
+    """Why a devbox is as it is, in Ranvier's words, and the resource that it is."""
+
+    namespace: str
+    name: str
+    reason: str | None = None
+    message: str | None = None
+
+
 class Devbox(Answer):
     """A devbox. `status` is one of provisioning, initializing, running, suspending, suspended,
     resuming, failure, shutdown; newer servers may know more."""
@@ -112,6 +121,13 @@ class Devbox(Answer):
     shutdown_reason: str | None = None
     state_transitions: list[Transition] = []
     launch_parameters: dict[str, Any] = {}
+    ranvier: Standing | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """One word that says why the status is what it is."""
+        standing = self.ranvier.reason if self.ranvier is not None else None
+        return standing or self.failure_reason or self.shutdown_reason
 
 
 class Nothing(Answer):

@@ -1,4 +1,7 @@
-"""What docs/sdk.md and docs/cli.md show is run: programs as they stand, commands in one shell."""
+"""What docs/sdk.md and docs/cli.md show is run: programs as they stand, commands in one shell.
+
+Their chapters on devboxes are run by the test of the tour, which has some.
+"""
 
 import asyncio
 import os
@@ -9,15 +12,16 @@ from pathlib import Path
 
 import pytest
 from broker_box import API_KEY, Box, Server
-from played_page import blocks, play, shell
+from played_page import blocks, play, shell, without_devboxes
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 RUN_SECONDS_MAX = 60.0
 
 
-PROGRAMS = blocks((DOCS / "sdk.md").read_text(encoding="utf-8"), "python")
+PROGRAMS = blocks(without_devboxes((DOCS / "sdk.md").read_text(encoding="utf-8")), "python")
 INSTALL, COMMANDS, TALK = re.split(
-    "## Axons|## Talk to an agent", (DOCS / "cli.md").read_text(encoding="utf-8")
+    "## Axons|## Talk to an agent",
+    without_devboxes((DOCS / "cli.md").read_text(encoding="utf-8")),
 )
 AGENT = DOCS.parent / "examples" / "tour" / "notes_agent.py"
 

@@ -10,19 +10,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from played_page import blocks, parts, play, shell
+from played_page import blocks, devboxes, parts, play, shell
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TOUR = (REPOSITORY / "docs" / "tour.md").read_text(encoding="utf-8")
 AGENT = REPOSITORY / "examples" / "tour"
+GUIDES = [(REPOSITORY / "docs" / name).read_text(encoding="utf-8") for name in ("cli.md", "sdk.md")]
 START = "ranvier dev "
+
+BLUEPRINT = """
+apiVersion: ranvier.dev/v1alpha1
+kind: Blueprint
+metadata: {name: axon-agents}
+spec: {image: none}
+"""
 
 
 class Tour:
     """Two terminals: `ranvier dev` runs in one, the other talks."""
 
     def __init__(self, folder: Path) -> None:
-        shutil.copytree(AGENT, folder / "examples" / "tour")
+        agent = folder / "examples" / "tour"
+        shutil.copytree(AGENT, agent)
+        shutil.copy(agent / "notes_agent.py", agent / "opencode")
+        (agent / "blueprint.yaml").write_text(BLUEPRINT)
         self.folder = folder
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         own = {"PATH": path, "XDG_DATA_HOME": str(folder)}
@@ -43,7 +54,7 @@ class Tour:
         """On a free port instead of 8080; the other terminal is told, as the page says."""
         if self._is_serving:
             self.serving.ctrl_c()
-        play(self.serving, text.replace(START, f"{START}--port 0 "))
+        play(self.serving, text.replace(START, f"{START}--port 0 --apply blueprint.yaml "))
         self._is_serving = True
         self.serving.shows("Devboxes run as you")
         told = dict(re.findall(r"export (RANVIER_\w+)=(\S+)", self.serving.text))
@@ -63,9 +74,11 @@ def tour(tmp_path: Path) -> Iterator[Tour]:
         yield tour
 
 
-def test_the_tour_shows_what_happens(tour: Tour) -> None:
-    for language, text in parts(TOUR, "console", "python"):
-        tour.step(language, text)
+def test_the_tour_and_the_guides_to_devboxes_show_what_happens(tour: Tour) -> None:
+    """In one test, since a start of everything takes a while."""
+    for page in (TOUR, *map(devboxes, GUIDES)):
+        for language, text in parts(page, "console", "python"):
+            tour.step(language, text)
     tour.talking.shows("$ ")
     tour.serving.ctrl_c()
     tour.serving.shows("$ ")
