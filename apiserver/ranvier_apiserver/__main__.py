@@ -14,12 +14,15 @@ from ranvier_apiserver import connections, logs, outside, serving, settings
 from ranvier_apiserver.app import create_app
 from ranvier_apiserver.audit_log import AuditLog
 from ranvier_apiserver.auth import Authenticator, Keys
+from ranvier_apiserver.axon_sql.absent import NoAxonSql
 from ranvier_apiserver.axon_sql.engine import AxonSql
 from ranvier_apiserver.clock import wall_clock_ms
 from ranvier_apiserver.errors import RanvierError
 from ranvier_apiserver.fleet import Fleet
+from ranvier_apiserver.journal.engine import Engine
+from ranvier_apiserver.journal.engine_store import EngineStore
 from ranvier_apiserver.journal.opening import FILE_NAME
-from ranvier_apiserver.journal.sqlite_store import SqliteStore
+from ranvier_apiserver.journal.sqlite_engine import SqliteEngine
 from ranvier_apiserver.journal.store import Store
 from ranvier_apiserver.key_file import KeyFile
 from ranvier_apiserver.metrics import Metrics
@@ -59,8 +62,8 @@ def main() -> None:
 async def run(chosen: Settings) -> None:
     world = outside.reach(chosen)
     trail = trail_of(chosen)
-    store = await SqliteStore.open(chosen.data, wall_clock_ms)
-    sql = AxonSql(chosen.data / "sql", chosen.data / FILE_NAME, store.axon, wall_clock_ms)
+    store = await EngineStore.open(lambda: engine_of(chosen), wall_clock_ms)
+    sql = sql_of(chosen, store)
     try:
         metrics = Metrics(wall_clock_ms)
         waker = Waker(store, world.poker, chosen.poke_delay_seconds, metrics.poked)
@@ -115,6 +118,23 @@ def trail_of(chosen: Settings) -> AuditLog | None:
 async def follow(fleet: Fleet | None) -> None:
     if fleet is not None:
         await fleet.run()
+
+
+def engine_of(chosen: Settings) -> Engine:
+    """The database of the journal, opened."""
+    if chosen.journal is None:
+        return SqliteEngine(chosen.data)
+    # Who keeps the journal in a file does without PostgreSQL's client.
+    from ranvier_apiserver.journal.postgresql.engine import PostgresEngine
+
+    return PostgresEngine(chosen.journal)
+
+
+def sql_of(chosen: Settings, store: Store) -> AxonSql | NoAxonSql:
+    """Users' SQL reads a journal in a file."""
+    if chosen.journal is not None:
+        return NoAxonSql()
+    return AxonSql(chosen.data / "sql", chosen.data / FILE_NAME, store.axon, wall_clock_ms)
 
 
 async def tidy(store: Store) -> None:

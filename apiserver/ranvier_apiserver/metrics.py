@@ -111,14 +111,17 @@ class Metrics:
 
     def committed(self, committed: Committed) -> None:
         """A store listener."""
-        if committed.events:
-            self._batch.observe(len(committed.events))
+        # What another replica committed is counted there.
+        is_ours = committed.seconds is not None
         if committed.seconds is not None:
             self._commit.observe(committed.seconds)
+        if is_ours and committed.events:
+            self._batch.observe(len(committed.events))
         for wake in committed.wakes:
             self._phases.wanted(wake)
         for event in committed.events:
-            self._events.labels(event.origin.value).inc()
+            if is_ours:
+                self._events.labels(event.origin.value).inc()
             for phase in self._phases.happened(event):
                 self._wakes.labels(phase.name).observe(phase.seconds)
 

@@ -28,6 +28,7 @@ class DevboxHome(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Settings:
     data: Path
+    journal: str | None
     host: str
     port: int
     metrics_port: int | None
@@ -50,6 +51,7 @@ def parse(argv: Sequence[str], environment: Mapping[str, str]) -> Settings:
     given = _parser(environment).parse_args(argv)
     return Settings(
         data=given.data,
+        journal=given.journal,
         host=given.host,
         port=given.port,
         metrics_port=given.metrics_port,
@@ -92,6 +94,12 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         parser.add_argument(flag, default=value, help=text, **more)  # type: ignore[arg-type]
 
     add("--data", "./data", "folder of the journal (default: ./data)", type=Path)
+    add(
+        "--journal",
+        None,
+        "postgresql://… keeps the journal on a PostgreSQL server instead of the folder --data",
+        type=_journal_url,
+    )
     add("--host", "::", "address to listen on (default: all, IPv6 and IPv4)")
     add("--port", "8080", "port to listen on; 0 takes a free one (default: 8080)", type=int)
     add("--metrics-port", None, "port of /metrics, without a key (default: none)", type=int)
@@ -125,3 +133,10 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("--log-level", "info", "debug, info, warning or error (default: info)")
     add("--audit-log", OFF, "a line for each write: off, stderr, or a file (default: off)")
     return parser
+
+
+def _journal_url(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://")):
+        # The text itself may hold a password, so it is not repeated.
+        raise argparse.ArgumentTypeError("must be a URL that begins with postgresql://")
+    return text

@@ -7,6 +7,7 @@ whole inside one transaction of the writer, so nobody ever sees half a change.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ranvier.events import AxonEvent
 from ranvier.internal import DeletionPolicy
 
 
@@ -38,6 +39,17 @@ class Head:
     inbound: int = 0
     inbound_ms: int = 0
     payload_bytes: int = 0
+
+    def moved(self, event: AxonEvent, payload_bytes: int) -> "Head":
+        """The head once this event stands there; `payload_bytes` of the axon with it."""
+        inbound = event.is_inbound
+        return Head(
+            event.sequence,
+            event.timestamp_ms,
+            event.sequence if inbound else self.inbound,
+            event.timestamp_ms if inbound else self.inbound_ms,
+            payload_bytes,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,8 @@ class Tails:
         """A store listener."""
         if not self._tails:
             return
+        if committed.forget:
+            self._forget()
         touched = set()
         for event in committed.events:
             if (tail := self._tails.get(event.axon_id)) is not None:
@@ -124,6 +126,13 @@ class Tails:
         for axon_id in committed.deleted_axons:
             if (tail := self._tails.get(axon_id)) is not None:
                 tail.close()
+
+    def _forget(self) -> None:
+        """Events were missed: followers read them from the store."""
+        for tail in self._tails.values():
+            tail.empty()
+            tail.wake()
+        self._held = 0
 
     def _shrink(self) -> None:
         """Keep all rings together within their limit."""

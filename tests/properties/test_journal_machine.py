@@ -2,10 +2,11 @@
 
 Brokers, the operator, publishers and restarts act in any order that hypothesis thinks of, old
 brokers that were presumed dead among them. The model is a few dictionaries; the store is the real
-one, on a real file.
+one, on a real file and on a real server.
 """
 
 import asyncio
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from journal_databases import new_database
 from ranvier.events import INBOUND_ORIGINS, TURN_TERMINALS, NewEvent, Origin, SystemEvent
 from ranvier.internal import (
     AppendAnswer,
@@ -35,7 +37,7 @@ from ranvier.internal import (
     TurnStarted,
 )
 from ranvier_apiserver.errors import Fenced, RuleBroken
-from ranvier_apiserver.journal.sqlite_store import SqliteStore
+from ranvier_apiserver.journal.engine_store import EngineStore
 from ranvier_apiserver.journal.store import Committed
 
 IDLE_MS = 10_000
@@ -125,9 +127,12 @@ class Model:
 class JournalMachine(RuleBasedStateMachine):
     """Rules say what happens; each checks its answer, invariants check the whole after each."""
 
+    engine = "sqlite"
+
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="journal-"))
+        self.database = new_database(self.engine, self.folder)
         self.runner = asyncio.Runner()
         self.now = 1_000_000
         self.model = Model()
@@ -138,7 +143,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.open()
 
     def open(self) -> None:
-        self.store: SqliteStore = self.do(SqliteStore.open(self.folder, lambda: self.now))
+        self.store: EngineStore = self.do(EngineStore.open(self.database.engine, lambda: self.now))
         self.store.listen(self.committed.append)
 
     def do(self, call: Any) -> Any:
@@ -433,3 +438,17 @@ class JournalMachine(RuleBasedStateMachine):
 
 JournalMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
 TestJournalMachine = JournalMachine.TestCase
+
+
+class PostgresMachine(JournalMachine):
+    """The same histories, fewer in the short form."""
+
+    engine = "postgresql"
+
+
+PostgresMachine.TestCase.settings = settings(
+    max_examples=200 if os.environ.get("RANVIER_SOAK") else 12,
+    stateful_step_count=30,
+    deadline=None,
+)
+TestPostgresMachine = PostgresMachine.TestCase

@@ -11,8 +11,9 @@ from ranvier.events import NewEvent
 from ranvier_apiserver.axon_sql.limits import Limits
 from ranvier_apiserver.axon_sql.wire import Job, Outcome, Reply, Statement
 from ranvier_apiserver.axon_sql.worker import Worker
+from ranvier_apiserver.journal.engine_store import EngineStore
 from ranvier_apiserver.journal.opening import FILE_NAME
-from ranvier_apiserver.journal.sqlite_store import SqliteStore
+from ranvier_apiserver.journal.sqlite_engine import SqliteEngine
 from ranvier_apiserver.state import Axon
 
 Sql = str | tuple[str, ...]
@@ -70,7 +71,7 @@ class SqlDesk:
 
 
 async def _published(folder: Path, events: Mapping[str, Sequence[NewEvent]]) -> dict[str, Axon]:
-    store = await SqliteStore.open(folder, lambda: 1_000)
+    store = await EngineStore.open(lambda: SqliteEngine(folder), lambda: 1_000)
     axons = {name: await store.create_axon(name, {}) for name in events}
     for name, axon in axons.items():
         await asyncio.gather(*(store.publish(axon.axon_id, event) for event in events[name]))

@@ -12,15 +12,19 @@ from typing import Any, Final, Protocol
 
 from ranvier.events import AxonEvent, NewEvent, Origin
 
-from ranvier_apiserver.errors import AxonDeleted, AxonNotFound, DevboxNotFound
+from ranvier_apiserver.errors import AxonDeleted, AxonNotFound, DevboxNotFound, InvalidField
 from ranvier_apiserver.state import Axon, AxonClaim, Devbox, Head
 
 AXONS_CACHED_MAX: Final = 50_000
 """Axons whose state stays in memory; others are loaded on first touch (about 1 KiB each)."""
 
 
+NUL: Final = "\0"
+"""PostgreSQL has no text with this character, so no journal takes it but in payloads."""
+
+
 class Loader(Protocol):
-    """What the base asks of the file, on the writer's own connection."""
+    """What the base asks of the database, on the writer's own connection."""
 
     def axon(self, axon_id: str) -> tuple[Axon, Head] | None: ...
     def origin_of(self, number: int, sequence: int) -> Origin | None: ...
@@ -39,17 +43,29 @@ class Base:
     mounted: dict[str, set[str]] = field(default_factory=dict)
     next_axon: int = 1
 
-    def index(self, before: Devbox | None, after: Devbox | None) -> None:
-        """Keep `mounted` (axon → devboxes) true to a change of one devbox."""
+    def put_devbox(self, uid: str, devbox: Devbox | None) -> None:
+        """None forgets it. Keeps `mounted` (axon → devboxes) true."""
+        before = self.devboxes.get(uid)
         for mount in before.mounts if before else ():
-            self.mounted.get(mount.axon_id, set()).discard(before.uid if before else "")
-        for mount in after.mounts if after else ():
-            self.mounted.setdefault(mount.axon_id, set()).add(after.uid if after else "")
+            self.mounted.get(mount.axon_id, set()).discard(uid)
+        for mount in devbox.mounts if devbox else ():
+            self.mounted.setdefault(mount.axon_id, set()).add(uid)
+        if devbox is None:
+            self.devboxes.pop(uid, None)
+        else:
+            self.devboxes[uid] = devbox
+
+    def put_claim(self, resource_uid: str, claim: AxonClaim | None) -> None:
+        """None forgets it."""
+        if claim is None:
+            self.claims.pop(resource_uid, None)
+        else:
+            self.claims[resource_uid] = claim
 
     def load_axon(self, axon_id: str) -> Axon | None:
         if (axon := self.axons.get(axon_id)) is not None:
             return axon
-        if (loaded := self.loader.axon(axon_id)) is None:
+        if NUL in axon_id or (loaded := self.loader.axon(axon_id)) is None:
             return None
         self.axons[axon_id], self.heads[axon_id] = loaded
         return loaded[0]
@@ -138,6 +154,8 @@ class Draft:
         self._put(self.heads, axon.axon_id, Head())
 
     def put_axon(self, axon: Axon) -> None:
+        _refuse_nul("name", axon.name or "")
+        _refuse_nul("metadata", *axon.metadata, *axon.metadata.values())
         self._put(self.axons, axon.axon_id, axon)
 
     def new_axon_number(self) -> int:
@@ -148,6 +166,8 @@ class Draft:
 
     def append(self, axon: Axon, new: NewEvent, dated_ms: int | None = None) -> AxonEvent:
         """Number and hold one event; timestamps of an axon never go back, nor beyond now."""
+        _refuse_nul("source", new.source)
+        _refuse_nul("event_type", new.event_type)
         head = self.head(axon.axon_id)
         event = AxonEvent(
             axon.axon_id,
@@ -159,18 +179,7 @@ class Draft:
             new.payload,
         )
         total = head.payload_bytes + len(new.payload.encode())
-        inbound = event.is_inbound
-        self._put(
-            self.heads,
-            axon.axon_id,
-            Head(
-                event.sequence,
-                event.timestamp_ms,
-                event.sequence if inbound else head.inbound,
-                event.timestamp_ms if inbound else head.inbound_ms,
-                total,
-            ),
-        )
+        self._put(self.heads, axon.axon_id, head.moved(event, total))
         self.events.append((axon.number, event, total))
         return event
 
@@ -224,16 +233,14 @@ class Draft:
         """The transaction is on disk: what was drafted now holds."""
         base = self.base
         for uid, devbox in self.devboxes.items():
-            base.index(base.devboxes.get(uid), devbox)
-            if devbox is None:
-                base.devboxes.pop(uid, None)
-            else:
-                base.devboxes[uid] = devbox
+            base.put_devbox(uid, devbox)
         for resource_uid, claim in self.claims.items():
-            if claim is None:
-                base.claims.pop(resource_uid, None)
-            else:
-                base.claims[resource_uid] = claim
+            base.put_claim(resource_uid, claim)
         base.axons.update(self.axons)
         base.heads.update(self.heads)
         base.shrink()
+
+
+def _refuse_nul(field: str, *texts: str) -> None:
+    if any(NUL in text for text in texts):
+        raise InvalidField(f"{field}: must not hold the character NUL (U+0000).")

@@ -6,6 +6,7 @@ on a draft: states replaced, SYSTEM events appended, all in the one transaction.
 
 import json
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from ranvier.events import NewEvent, devbox_id
 from ranvier.internal import (
@@ -51,12 +52,16 @@ class BindDevbox(Command[DevboxView]):
 
 @dataclass(frozen=True, slots=True)
 class ListDevboxes(Command[list[DevboxView]]):
+    reads: ClassVar[bool] = True
+
     def run(self, draft: Draft) -> list[DevboxView]:
         return [views.devbox_view(draft, devbox) for devbox in draft.all_devboxes()]
 
 
 @dataclass(frozen=True, slots=True)
 class ListWakes(Command[list[Wake]]):
+    reads: ClassVar[bool] = True
+
     def run(self, draft: Draft) -> list[Wake]:
         found = (views.wake_of(draft, devbox) for devbox in draft.all_devboxes())
         return [wake for wake in found if wake is not None]
@@ -64,6 +69,7 @@ class ListWakes(Command[list[Wake]]):
 
 @dataclass(frozen=True, slots=True)
 class MountedAxons(Command[frozenset[str]]):
+    reads: ClassVar[bool] = True
     uid: str
 
     def run(self, draft: Draft) -> frozenset[str]:

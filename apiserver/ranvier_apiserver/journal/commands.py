@@ -34,6 +34,8 @@ class Command(ABC, Generic[T]):
     """One thing to do in one transaction."""
 
     once: ClassVar[bytes | None] = None
+    reads: ClassVar[bool] = False
+    """Changes nothing, so no lock is needed."""
     events: ClassVar[int] = 1
     size: ClassVar[int] = 0
 
@@ -132,6 +134,7 @@ class CreateAxon(Command[Axon]):
 
 @dataclass(frozen=True, slots=True)
 class ReadAxon(Command[Axon]):
+    reads: ClassVar[bool] = True
     axon_id: str
 
     def run(self, draft: Draft) -> Axon:
@@ -196,6 +199,8 @@ class BindAxon(Command[AxonBindingView]):
 
 @dataclass(frozen=True, slots=True)
 class ListClaims(Command[list[AxonBindingView]]):
+    reads: ClassVar[bool] = True
+
     def run(self, draft: Draft) -> list[AxonBindingView]:
         return [_claim_view(draft, claim) for claim in draft.all_claims()]
 

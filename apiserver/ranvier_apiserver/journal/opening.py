@@ -8,12 +8,11 @@ import fcntl
 import os
 import sqlite3
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import IO, Final
 
 from ranvier_apiserver.errors import JournalDamaged, JournalFailed
-from ranvier_apiserver.journal import wal
+from ranvier_apiserver.journal import migrations, wal
 
 FILE_NAME: Final = "journal.sqlite3"
 PAGE_BYTES: Final = 8192
@@ -125,24 +124,17 @@ def _migrate(path: Path, connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    scripts = _scripts()
-    if version > len(scripts):
+    known = migrations.scripts("sqlite")
+    if version > len(known):
         raise JournalFailed(
-            f"{path} has schema version {version}, this program knows up to {len(scripts)}. "
+            f"{path} has schema version {version:04}, this program knows up to {known[-1].name}. "
             "A newer Ranvier wrote it; start that one."
         )
-    for number, script in enumerate(scripts[version:], start=version + 1):
+    for script in known[version:]:
         connection.executescript(
-            f"BEGIN IMMEDIATE; {script}\nPRAGMA user_version = {number};"
+            f"BEGIN IMMEDIATE; {script.text}\nPRAGMA user_version = {script.number};"
             f" PRAGMA application_id = {APPLICATION_ID}; COMMIT;"
         )
-
-
-def _scripts() -> list[str]:
-    """Schema scripts in order; script n brings version n - 1 to n, and is never changed again."""
-    folder = resources.files("ranvier_apiserver") / "sql"
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
-    return [file.read_text() for file in files]
 
 
 def _sync_folder(folder: Path) -> None:

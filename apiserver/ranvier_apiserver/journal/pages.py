@@ -5,15 +5,15 @@ page of memory at a time (J6). Every event is checked as it is read: what is dam
 reported, never answered from (J7).
 """
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
 from ranvier.events import AxonEvent
 
-from ranvier_apiserver.errors import AxonNotFound, JournalDamaged
+from ranvier_apiserver.errors import AxonDeleted, AxonNotFound, JournalDamaged
 from ranvier_apiserver.event_filter import EventFilter
 from ranvier_apiserver.journal import rows
+from ranvier_apiserver.journal.engine import Dialect, Session
 from ranvier_apiserver.journal.store import AxonList, AxonQuery, History, Page
 from ranvier_apiserver.state import Axon
 
@@ -26,16 +26,16 @@ others wait for, however rare what matches is."""
 
 
 def read_after(
-    connection: sqlite3.Connection,
+    session: Session,
     axon: Axon,
     after: int,
     limit: int,
     only: EventFilter,
 ) -> Page:
     wanted, extra = _filter(only)
-    head = _head(connection, axon)
+    head = _head(session, axon)
     end = head if _is_indexed(only) else min(head, after + SCAN_EVENTS_MAX)
-    found = connection.execute(
+    found = session.execute(
         "SELECT sequence, length(payload) FROM event WHERE axon = ? AND sequence > ?"
         f" AND sequence <= ?{wanted} ORDER BY sequence LIMIT ?",
         (axon.number, after, end, *extra, limit),
@@ -43,7 +43,7 @@ def read_after(
     last, is_cut = _cut(found)
     seen_all = not is_cut and len(found) < limit
     where = f"sequence > ? AND sequence <= ?{wanted}"
-    events = _events(connection, axon, where, (after, last, *extra))
+    events = _events(session, axon, where, (after, last, *extra))
     at_end = seen_all and end >= head
     if only.is_everything:
         _expect_no_gap(axon, after, head, events, at_end)
@@ -51,34 +51,34 @@ def read_after(
 
 
 def read_before(
-    connection: sqlite3.Connection, axon: Axon, before: int | None, limit: int, only: EventFilter
+    session: Session, axon: Axon, before: int | None, limit: int, only: EventFilter
 ) -> History:
     wanted, extra = _filter(only)
-    head = _head(connection, axon)
+    head = _head(session, axon)
     start = head + 1 if before is None else min(before, head + 1)
     end = 1 if _is_indexed(only) else max(1, start - SCAN_EVENTS_MAX)
-    found = connection.execute(
+    found = session.execute(
         "SELECT sequence, length(payload) FROM event WHERE axon = ? AND sequence < ?"
         f" AND sequence >= ?{wanted} ORDER BY sequence DESC LIMIT ?",
         (axon.number, start, end, *extra, limit),
     ).fetchall()
     last, is_cut = _cut(found)
     where = f"sequence >= ? AND sequence < ?{wanted}"
-    events = _events(connection, axon, where, (last or start, start, *extra))
+    events = _events(session, axon, where, (last or start, start, *extra))
     cursor = last if is_cut or len(found) == limit else end
     return History(events[::-1], head, cursor > 1, cursor)
 
 
-def axons(connection: sqlite3.Connection, query: AxonQuery) -> AxonList:
-    where, values = _axon_filter(query)
+def axons(session: Session, query: AxonQuery, dialect: Dialect) -> AxonList:
+    where, values = _axon_filter(query, dialect)
     total = None
     if query.with_total:
-        counted = connection.execute(f"SELECT count(*) FROM axon WHERE {where}", values)
+        counted = session.execute(f"SELECT count(*) FROM axon WHERE {where}", values)
         (total,) = counted.fetchone()
     if query.starting_after is not None:
         where = f"{where} AND number < ?"
-        values = [*values, _number_of(connection, query.starting_after)]
-    found = connection.execute(
+        values = [*values, _number_of(session, query.starting_after)]
+    found = session.execute(
         f"SELECT {rows.AXON_FIELDS} FROM axon WHERE {where} ORDER BY number DESC LIMIT ?",
         [*values, query.limit + 1],
     )
@@ -86,41 +86,42 @@ def axons(connection: sqlite3.Connection, query: AxonQuery) -> AxonList:
     return AxonList(axons[: query.limit], len(axons) > query.limit, total)
 
 
-def deleted_with_events(connection: sqlite3.Connection) -> int | None:
+def deleted_with_events(session: Session) -> int | None:
     """The number of some deleted axon whose events are still there."""
-    found = connection.execute(
+    found = session.execute(
         "SELECT number FROM axon WHERE deleted_at_ms IS NOT NULL AND EXISTS"
         " (SELECT 1 FROM event WHERE event.axon = axon.number) LIMIT 1"
     ).fetchone()
     return found[0] if found else None
 
 
-def oldest_answer_ms(connection: sqlite3.Connection) -> int | None:
-    found = connection.execute(
-        "SELECT created_at_ms FROM answer ORDER BY number LIMIT 1"
-    ).fetchone()
+def oldest_answer_ms(session: Session) -> int | None:
+    found = session.execute("SELECT created_at_ms FROM answer ORDER BY number LIMIT 1").fetchone()
     return found[0] if found else None
 
 
-def _head(connection: sqlite3.Connection, axon: Axon) -> int:
-    (head,) = connection.execute(
-        "SELECT ifnull(max(sequence), 0) FROM event WHERE axon = ?", (axon.number,)
+def _head(session: Session, axon: Axon) -> int:
+    """Of the axon as it is in this snapshot: another replica may have deleted it just now."""
+    head, deleted_at_ms = session.execute(
+        "SELECT (SELECT coalesce(max(sequence), 0) FROM event WHERE axon = ?), deleted_at_ms"
+        " FROM axon WHERE number = ?",
+        (axon.number, axon.number),
     ).fetchone()
+    if deleted_at_ms is not None:
+        raise AxonDeleted(axon.axon_id)
     return int(head)
 
 
-def _events(
-    connection: sqlite3.Connection, axon: Axon, where: str, values: tuple[Any, ...]
-) -> list[AxonEvent]:
-    found = connection.execute(
+def _events(session: Session, axon: Axon, where: str, values: tuple[Any, ...]) -> list[AxonEvent]:
+    found = session.execute(
         f"SELECT {rows.EVENT_FIELDS} FROM event WHERE axon = ? AND {where} ORDER BY sequence",
         (axon.number, *values),
     )
     return [rows.event_from(axon.axon_id, row) for row in found]
 
 
-def _number_of(connection: sqlite3.Connection, axon_id: str) -> int:
-    found = connection.execute("SELECT number FROM axon WHERE axon_id = ?", (axon_id,)).fetchone()
+def _number_of(session: Session, axon_id: str) -> int:
+    found = session.execute("SELECT number FROM axon WHERE axon_id = ?", (axon_id,)).fetchone()
     if found is None:
         raise AxonNotFound(axon_id)
     return int(found[0])
@@ -170,8 +171,8 @@ def _expect_no_gap(
         )
 
 
-def _axon_filter(query: AxonQuery) -> tuple[str, list[Any]]:
-    terms, values = ["1"], []
+def _axon_filter(query: AxonQuery, dialect: Dialect) -> tuple[str, list[Any]]:
+    terms, values = ["TRUE"], []
     if query.axon_id is not None:
         terms.append("axon_id = ?")
         values.append(query.axon_id)
@@ -179,13 +180,11 @@ def _axon_filter(query: AxonQuery) -> tuple[str, list[Any]]:
         terms.append("substr(name, 1, length(?)) = ?")
         values += [query.name_prefix] * 2
     if query.search is not None:
-        terms.append("(instr(lower(axon_id), lower(?)) OR instr(lower(name), lower(?)))")
+        either = [dialect.contains.format(field=field) for field in ("axon_id", "name")]
+        terms.append(f"({' OR '.join(either)})")
         values += [query.search] * 2
     for key, allowed in query.metadata.items():
         marks = ", ".join("?" * len(allowed))
-        terms.append(
-            "EXISTS (SELECT 1 FROM json_each(metadata) AS pair"
-            f" WHERE pair.key = ? AND pair.value IN ({marks}))"
-        )
+        terms.append(dialect.has_pair.format(marks=marks))
         values += [key, *allowed]
     return " AND ".join(terms), values

@@ -1,19 +1,15 @@
-"""Read-only connections and the threads that use them.
+"""The threads that read pages, each read on a connection and in a transaction of its own.
 
-Readers never block the writer, nor it them. One read is one call on one thread and one transaction,
-so a caller that is cancelled leaves nothing half done behind.
+One read is one call on one thread, so a caller that is cancelled leaves nothing half done behind.
 """
 
 import asyncio
 import queue
-import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from ranvier_apiserver.errors import JournalDamaged
-from ranvier_apiserver.journal import opening
+from ranvier_apiserver.journal.engine import Dialect, ReadConnection, Session
 
 CONNECTIONS: Final = 2
 """The interpreter runs one thread at a time, so more would not read faster."""
@@ -25,15 +21,18 @@ T = TypeVar("T")
 class Reader:
     """Runs the functions of `pages`; `close` waits for reads that are under way."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, connect: Callable[[], ReadConnection]) -> None:
         self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="journal-reader")
-        self._free: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
+        self._free: queue.SimpleQueue[ReadConnection] = queue.SimpleQueue()
         for _ in range(CONNECTIONS):
-            self._free.put(opening.read_only(path))
+            self._free.put(connect())
+        first = self._free.get()
+        self.dialect: Dialect = first.dialect
+        self._free.put(first)
 
     async def read(
         self,
-        function: Callable[Concatenate[sqlite3.Connection, P], T],
+        function: Callable[Concatenate[Session, P], T],
         *arguments: P.args,
         **_: P.kwargs,
     ) -> T:
@@ -48,14 +47,7 @@ class Reader:
     def _read(self, function: Callable[..., T], *arguments: object) -> T:
         connection = self._free.get()
         try:
-            connection.execute("BEGIN")
-            return function(connection, *arguments)
-        except sqlite3.DatabaseError as error:
-            name = getattr(error, "sqlite_errorname", "")
-            if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-                raise JournalDamaged(f"The journal is damaged: {error}.") from error
-            raise
+            with connection.snapshot() as session:
+                return function(session, *arguments)
         finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
             self._free.put(connection)

@@ -47,13 +47,15 @@ class Dated:
 class Committed:
     """What one commit made visible. `wakes`: devboxes that must run because of it (W1).
 
-    `seconds`: how long the commit took, if this process did it.
+    `seconds`: how long the commit took, if this process did it. `forget`: more was committed than
+    is told here; who follows an axon must look at the store again.
     """
 
     events: Sequence[AxonEvent]
     wakes: Sequence[Wake] = ()
     deleted_axons: Sequence[str] = ()
     seconds: float | None = None
+    forget: bool = False
 
 
 Listener = Callable[[Committed], None]

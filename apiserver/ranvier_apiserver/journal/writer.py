@@ -7,7 +7,6 @@ only after COMMIT, once per batch.
 
 import asyncio
 import logging
-import sqlite3
 import threading
 import time
 from collections import deque
@@ -17,9 +16,10 @@ from typing import Any, Final, TypeVar
 
 from ranvier_apiserver.clock import Clock
 from ranvier_apiserver.errors import JournalFailed, RanvierError, TooBusy
-from ranvier_apiserver.journal import persist, views
-from ranvier_apiserver.journal.base import Base, Draft
+from ranvier_apiserver.journal import views
+from ranvier_apiserver.journal.base import Draft
 from ranvier_apiserver.journal.commands import Command
+from ranvier_apiserver.journal.engine import Engine, EngineError
 from ranvier_apiserver.journal.pulse import Pulse
 from ranvier_apiserver.journal.store import Committed
 from ranvier_apiserver.state import Axon, Wake
@@ -45,26 +45,20 @@ class _Job:
 
 
 class Writer:
-    """Owns the connection and the base. `submit` in the event loop; the rest is its thread's."""
+    """Owns the engine. `submit` in the event loop; the rest is its thread's."""
 
     def __init__(
-        self,
-        connection: sqlite3.Connection,
-        base: Base,
-        clock: Clock,
-        on_commit: Callable[[Committed], None],
-        on_dirty: Callable[[], None],
+        self, engine: Engine, clock: Clock, on_commit: Callable[[Committed], None]
     ) -> None:
-        self._connection = connection
-        self._base = base
+        self._engine = engine
         self._clock = clock
         self._on_commit = on_commit
-        self._on_dirty = on_dirty
         self._loop = asyncio.get_running_loop()
         self._ready = threading.Condition()
         self._queue: deque[_Job] = deque()
         self._events = 0
         self._bytes = 0
+        self._looking = False
         self._stopping = False
         self.failure: str | None = None
         self.pulse = Pulse(time.perf_counter)
@@ -95,7 +89,13 @@ class Writer:
 
     def peek(self, axon_id: str) -> Axon | None:
         """The axon as last committed, if it is in memory; asks nobody, so a reader never waits."""
-        return self._base.axons.get(axon_id)
+        return self._engine.base.axons.get(axon_id)
+
+    def look(self) -> None:
+        """Find out soon what others committed. From any thread; twice is as good as once."""
+        with self._ready:
+            self._looking = True
+            self._ready.notify()
 
     def stop(self) -> None:
         """Commit what is queued, then end. Blocks; call it off the event loop's hot path."""
@@ -107,21 +107,24 @@ class Writer:
     # --- the writer's thread
 
     def _run(self) -> None:
-        while batch := self._take():
-            committed = self._work(batch)
+        while (batch := self._take()) is not None:
+            seen = self._work(batch)
             try:
-                self._loop.call_soon_threadsafe(self._deliver, batch, committed)
+                self._loop.call_soon_threadsafe(self._deliver, batch, seen)
             except RuntimeError:
                 # The loop is gone: nobody waits for these any more, and what is committed stays.
                 return
 
-    def _take(self) -> list[_Job]:
-        """The next batch, at least one job; empty when the writer was stopped."""
+    def _take(self) -> list[_Job] | None:
+        """The next batch, without jobs when there is only to look; None when stopped."""
         batch: list[_Job] = []
         events = size = 0
         with self._ready:
-            while not self._queue and not self._stopping:
+            while not self._queue and not self._looking and not self._stopping:
                 self._ready.wait()
+            if not self._queue and self._stopping:
+                return None
+            self._looking = False
             while self._queue:
                 command = self._queue[0].command
                 events += command.events
@@ -133,36 +136,44 @@ class Writer:
                 self._bytes -= command.size
         return batch
 
-    def _work(self, batch: list[_Job]) -> Committed | None:
-        """Run every job on one draft and commit it. Only a failed commit fails them all."""
+    def _work(self, batch: list[_Job]) -> list[Committed]:
+        """Run every job on one draft and commit it. Only a failed commit fails them all.
+
+        Returns what became visible, in its order: what other replicas did comes first.
+        """
+        seen: list[Committed] = []
         try:
             if self.failure is not None:
                 raise JournalFailed(self.failure)
             self.pulse.begin()
-            draft = Draft(self._base, self._clock())
+            seen += self._engine.begin(not all(job.command.reads for job in batch))
+            draft = Draft(self._engine.base, self._clock())
             self._run_jobs(batch, draft)
             if draft.is_empty:
+                self._engine.abort()
                 self.pulse.end(None)
-                return None
-            began = time.perf_counter()
-            persist.commit(self._connection, draft)
-            committed = Committed(
-                [event for _, event, _ in draft.events],
-                self._wakes(draft),
-                [a.axon_id for a in draft.axons.values() if a.deleted_at_ms is not None],
-                time.perf_counter() - began,
-            )
-            draft.become_base()
-            self.pulse.end(True)
+            else:
+                seen.append(self._commit(draft))
+                self.pulse.end(True)
         except Exception as error:
+            self._engine.abort()
             self._fail(batch, error)
-            return None
-        self._on_dirty()
-        return committed
+        return seen
+
+    def _commit(self, draft: Draft) -> Committed:
+        wakes = self._wakes(draft)
+        began = time.perf_counter()
+        self._engine.commit(draft)
+        return Committed(
+            [event for _, event, _ in draft.events],
+            wakes,
+            [a.axon_id for a in draft.axons.values() if a.deleted_at_ms is not None],
+            time.perf_counter() - began,
+        )
 
     def _run_jobs(self, batch: list[_Job], draft: Draft) -> None:
         digests = [job.command.once for job in batch if job.command.once is not None]
-        known = persist.known_answers(self._connection, digests)
+        known = self._engine.known_answers(digests) if digests else {}
         for job in batch:
             mark, once = draft.mark(), job.command.once
             try:
@@ -173,6 +184,8 @@ class Writer:
                 job.result = job.command.run(draft)
                 if once is not None:
                     draft.keep_answer(once, job.command.keep(job.result))
+            except EngineError:
+                raise
             except Exception as error:
                 draft.undo_to(mark)
                 if not isinstance(error, RanvierError):
@@ -182,7 +195,7 @@ class Writer:
     def _wakes(self, draft: Draft) -> list[Wake]:
         """Devboxes that an event of this commit wants awake."""
         inbound = {event.axon_id for _, event, _ in draft.events if event.is_inbound}
-        uids = {uid for axon_id in inbound for uid in self._base.mounted.get(axon_id, ())}
+        uids = {uid for axon_id in inbound for uid in draft.base.mounted.get(axon_id, ())}
         uids.update(uid for uid, devbox in draft.devboxes.items() if devbox is not None)
         found = (
             views.wake_of(draft, draft.devbox(uid))
@@ -193,19 +206,18 @@ class Writer:
 
     def _fail(self, batch: list[_Job], error: Exception) -> None:
         self.pulse.end(False)
-        log.error("commit failed: %s", error)
-        name = getattr(error, "sqlite_errorname", "")
-        if self.failure is None and name not in ("SQLITE_FULL", "SQLITE_BUSY"):
-            # After a failed sync nobody knows what the disk holds: a fresh start reads it anew.
-            self.failure = f"The journal stopped after a disk error: {error}. It must be restarted."
+        if self.failure is None and not self._engine.passes(error):
+            self.failure = f"The journal stopped after an error: {error}. It must be restarted."
+        if batch:
+            log.error("%d commands failed: %s", len(batch), error)
         for job in batch:
-            job.error = JournalFailed(f"The journal could not write: {error}.")
+            job.error = JournalFailed(f"The journal could not write: {error}. Send it again.")
 
     # --- the event loop
 
-    def _deliver(self, batch: list[_Job], committed: Committed | None) -> None:
+    def _deliver(self, batch: list[_Job], seen: list[Committed]) -> None:
         """Answers and subscribers, after the commit. Subscribers first: neither waits on it."""
-        if committed is not None:
+        for committed in seen:
             self._on_commit(committed)
         for job in batch:
             if job.future.done():

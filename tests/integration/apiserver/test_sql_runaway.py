@@ -13,8 +13,9 @@ from ranvier_apiserver.axon_sql.engine import AxonSql
 from ranvier_apiserver.axon_sql.limits import Limits
 from ranvier_apiserver.axon_sql.wire import Statement
 from ranvier_apiserver.errors import RanvierError, SqlRefused, SqlStopped, TooBusy
+from ranvier_apiserver.journal.engine_store import EngineStore
 from ranvier_apiserver.journal.opening import FILE_NAME
-from ranvier_apiserver.journal.sqlite_store import SqliteStore
+from ranvier_apiserver.journal.sqlite_engine import SqliteEngine
 
 LIMITS = Limits(seconds=0.5, kill_grace_seconds=0.5)
 STOPPED_SECONDS = 5.0
@@ -68,7 +69,7 @@ class Place:
 
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
-    store = await SqliteStore.open(tmp_path, lambda: 1_000)
+    store = await EngineStore.open(lambda: SqliteEngine(tmp_path), lambda: 1_000)
     axons = [(await store.create_axon(None, {})).axon_id for _ in range(2)]
     for axon_id in axons:
         event = NewEvent(Origin.USER, "test", "t", "{}")

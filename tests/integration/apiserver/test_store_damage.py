@@ -12,8 +12,10 @@ import pytest
 from ranvier.events import NewEvent, Origin
 from ranvier_apiserver.errors import JournalDamaged, JournalFailed
 from ranvier_apiserver.journal import opening, wal
+from ranvier_apiserver.journal.base import Draft
+from ranvier_apiserver.journal.engine_store import EngineStore
 from ranvier_apiserver.journal.opening import FILE_NAME, PAGE_BYTES
-from ranvier_apiserver.journal.sqlite_store import SqliteStore
+from ranvier_apiserver.journal.sqlite_engine import SqliteEngine
 from ranvier_apiserver.journal.store import Page
 
 FRAME = wal.FRAME_HEADER_BYTES + PAGE_BYTES
@@ -21,15 +23,15 @@ PAYLOAD = "the very payload"
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[SqliteStore]:
-    store = await SqliteStore.open(folder, lambda: 1_000)
+async def opened(folder: Path) -> AsyncIterator[EngineStore]:
+    store = await EngineStore.open(lambda: SqliteEngine(folder), lambda: 1_000)
     try:
         yield store
     finally:
         await store.close()
 
 
-async def fill(store: SqliteStore, count: int) -> str:
+async def fill(store: EngineStore, count: int) -> str:
     axon_id = (await store.create_axon("a", {})).axon_id
     for number in range(count):
         event = NewEvent(Origin.USER, "test", "t", f"{PAYLOAD} {number}")
@@ -73,7 +75,7 @@ async def test_a_log_damaged_before_acknowledged_commits_is_refused_and_kept(
     before = log.read_bytes()
     for _ in range(2):
         with pytest.raises(JournalDamaged, match="Restore it from a backup"):
-            await SqliteStore.open(tmp_path / "b", lambda: 1)
+            await EngineStore.open(lambda: SqliteEngine(tmp_path / "b"), lambda: 1)
         assert log.read_bytes() == before
 
 
@@ -81,7 +83,7 @@ async def test_a_logs_damaged_header_is_refused(tmp_path: Path) -> None:
     await killed(tmp_path / "a", tmp_path / "b")
     alter(tmp_path / "b" / f"{FILE_NAME}-wal", lambda data: flip(data, 17))
     with pytest.raises(JournalDamaged):
-        await SqliteStore.open(tmp_path / "b", lambda: 1)
+        await EngineStore.open(lambda: SqliteEngine(tmp_path / "b"), lambda: 1)
 
 
 async def test_a_commit_that_a_power_cut_tore_is_forgotten(tmp_path: Path) -> None:
@@ -159,20 +161,20 @@ async def test_a_broken_page_is_found_at_the_start_and_left_as_it_is(tmp_path: P
     alter(file, change)
     before = file.read_bytes()
     with pytest.raises(JournalDamaged, match="is damaged"):
-        await SqliteStore.open(tmp_path, lambda: 1)
+        await EngineStore.open(lambda: SqliteEngine(tmp_path), lambda: 1)
     assert file.read_bytes() == before
 
 
 async def test_what_is_no_journal_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"not a database at all" * 1000)
     with pytest.raises(JournalDamaged):
-        await SqliteStore.open(tmp_path, lambda: 1)
+        await EngineStore.open(lambda: SqliteEngine(tmp_path), lambda: 1)
     (tmp_path / FILE_NAME).unlink()
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
         connection.execute("CREATE TABLE other (x)")
     connection.close()
     with pytest.raises(JournalFailed, match="something else"):
-        await SqliteStore.open(tmp_path, lambda: 1)
+        await EngineStore.open(lambda: SqliteEngine(tmp_path), lambda: 1)
 
 
 async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
@@ -182,7 +184,7 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(JournalFailed, match="newer Ranvier"):
-        await SqliteStore.open(tmp_path, lambda: 1)
+        await EngineStore.open(lambda: SqliteEngine(tmp_path), lambda: 1)
 
 
 async def test_one_process_holds_a_journal(tmp_path: Path) -> None:
@@ -191,3 +193,23 @@ async def test_one_process_holds_a_journal(tmp_path: Path) -> None:
             opening.open_journal(tmp_path)
     async with opened(tmp_path):
         pass
+
+
+async def test_after_a_disk_error_nothing_is_taken_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sync that failed may have lost what it was to keep: only a fresh start knows."""
+    async with opened(tmp_path) as store:
+        axon_id = await fill(store, 1)
+        event = NewEvent(Origin.USER, "test", "t", "")
+
+        def broken(engine: SqliteEngine, draft: Draft) -> None:
+            raise sqlite3.OperationalError("disk I/O error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(SqliteEngine, "commit", broken)
+            with pytest.raises(JournalFailed):
+                await store.publish(axon_id, event)
+        assert not store.is_healthy
+        with pytest.raises(JournalFailed, match="must be restarted"):
+            await store.publish(axon_id, event)

@@ -26,7 +26,8 @@ from ranvier_apiserver import connections, serving, stalled
 from ranvier_apiserver.app import create_app
 from ranvier_apiserver.auth import Authenticator, read_keys
 from ranvier_apiserver.identities import StaticIdentities
-from ranvier_apiserver.journal.sqlite_store import SqliteStore
+from ranvier_apiserver.journal.engine_store import EngineStore
+from ranvier_apiserver.journal.sqlite_engine import SqliteEngine
 from ranvier_apiserver.routes.context import Context
 from ranvier_apiserver.tail import Tails
 
@@ -161,7 +162,7 @@ async def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 @asynccontextmanager
 async def serving_of(folder: Path) -> AsyncIterator[Inside]:
-    store, tails = await SqliteStore.open(folder, lambda: 1_000), Tails()
+    store, tails = await EngineStore.open(lambda: SqliteEngine(folder), lambda: 1_000), Tails()
     store.listen(tails.committed)
     callers = Authenticator(read_keys(folder / "keys"), StaticIdentities(None))
     app = create_app(Context(store, tails, None, callers, None))  # type: ignore[arg-type]

@@ -27,6 +27,20 @@ def test_flags_beat_the_environment() -> None:
     assert chosen.poke_delay_seconds == 0.25
 
 
+def test_the_journal_lies_in_a_folder_unless_a_server_is_named() -> None:
+    assert settings.parse([], {}).journal is None
+    url = "postgresql://me:secret@db/ranvier"
+    assert settings.parse([], {"RANVIER_JOURNAL": url}).journal == url
+
+
+def test_a_wrong_journal_url_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        settings.parse(["--journal", "mysql://me:secret@db"], {})
+    said = capsys.readouterr().err
+    assert "postgresql://" in said
+    assert "secret" not in said
+
+
 @pytest.mark.parametrize("flags", [["--help"], ["--identities", "magic"], ["--port", "x"]])
 def test_help_and_mistakes_end_with_a_usage_message(
     flags: list[str], capsys: pytest.CaptureFixture[str]

@@ -1,14 +1,9 @@
-"""The journal on SQLite: commands to the one writer, pages from readers.
-
-One file for all axons, so that one sync carries events of many. Measured against a file per axon:
-55k events a second against 8-12k.
-"""
+"""The store, whichever engine stands below: commands to the one writer, pages from readers."""
 
 import asyncio
 import json
 import uuid
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from ranvier.events import NewEvent
 from ranvier.internal import (
@@ -27,8 +22,8 @@ from ranvier.internal import (
 from ranvier_apiserver.clock import Clock
 from ranvier_apiserver.errors import AxonDeleted
 from ranvier_apiserver.event_filter import EVERYTHING, EventFilter
-from ranvier_apiserver.journal import box_commands, commands, loading, opening, pages
-from ranvier_apiserver.journal.checkpoint import Checkpointer
+from ranvier_apiserver.journal import box_commands, commands, pages
+from ranvier_apiserver.journal.engine import Engine
 from ranvier_apiserver.journal.reader import Reader
 from ranvier_apiserver.journal.store import (
     AxonList,
@@ -44,34 +39,27 @@ from ranvier_apiserver.journal.writer import Writer
 from ranvier_apiserver.state import Axon, Wake
 
 
-class SqliteStore:
+class EngineStore:
     """Implements `store.Store`; open it in the event loop that will use it."""
 
-    def __init__(self, opened: opening.Opened, clock: Clock) -> None:
-        self._opened = opened
-        self._reader = Reader(opened.path)
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
         self._clock = clock
         self._listeners: list[Listener] = []
-        self._checkpointer = Checkpointer(opened.path)
-        self._writer = Writer(
-            opened.connection,
-            loading.load_base(opened.connection),
-            clock,
-            self._tell,
-            self._checkpointer.dirty,
-        )
+        self._reader = Reader(engine.read_connection)
+        self._writer = Writer(engine, clock, self._tell)
+        engine.follow(self._writer.look)
 
     @classmethod
-    async def open(cls, folder: Path, clock: Clock) -> "SqliteStore":
-        opened = await asyncio.to_thread(opening.open_journal, folder)
-        return cls(opened, clock)
+    async def open(cls, engine: Callable[[], Engine], clock: Clock) -> "EngineStore":
+        """`engine` opens the database, on a thread, since that may take a while."""
+        return cls(await asyncio.to_thread(engine), clock)
 
     async def close(self) -> None:
         """Commits what is queued; nothing acknowledged ever depends on this being called."""
         await asyncio.to_thread(self._writer.stop)
         await asyncio.to_thread(self._reader.close)
-        await asyncio.to_thread(self._checkpointer.stop)
-        self._opened.close()
+        await asyncio.to_thread(self._engine.close)
 
     def listen(self, listener: Listener) -> None:
         self._listeners.append(listener)
@@ -81,8 +69,12 @@ class SqliteStore:
         return self._writer.failure is None
 
     @property
+    def is_reachable(self) -> bool:
+        return self._engine.is_reachable
+
+    @property
     def can_commit(self) -> bool:
-        return self.is_healthy and self._writer.pulse.is_felt
+        return self.is_healthy and self.is_reachable and self._writer.pulse.is_felt
 
     async def probe(self) -> None:
         await self._writer.submit(commands.Probe(uuid.uuid4().bytes))
@@ -106,7 +98,7 @@ class SqliteStore:
         return await self._writer.submit(commands.ReadAxon(axon_id))
 
     async def axons(self, query: AxonQuery) -> AxonList:
-        return await self._reader.read(pages.axons, query)
+        return await self._reader.read(pages.axons, query, self._reader.dialect)
 
     async def update_axon(self, axon_id: str, metadata: dict[str, str] | None) -> Axon:
         return await self._writer.submit(commands.UpdateAxon(axon_id, metadata))
