@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from ranvier.events import AxonEvent
 
 from ranvier_apiserver import frames
-from ranvier_apiserver.errors import AxonDeleted, RanvierError, TooBusy
+from ranvier_apiserver.errors import AxonDeleted, JournalFailed, RanvierError, TooBusy
 from ranvier_apiserver.event_filter import EVERYTHING, EventFilter
 from ranvier_apiserver.journal.store import Committed, Page
 
@@ -33,6 +33,9 @@ RINGS_BYTES_MAX: Final = 256 * 1024 * 1024
 """All rings together: beyond it those that were still for longest are emptied."""
 
 PAGE_EVENTS: Final = 500
+
+AWAY_SECONDS: Final = 1.0
+"""Between two tries of a stream to read from a database that is away."""
 
 Emit = Callable[[bytes], Awaitable[None]]
 
@@ -234,7 +237,14 @@ async def _follow(
         tail.cursors[me] = cursor
         step = tail.after(cursor, only)
         if step is None:
-            page = await pages.read_after(axon_id, cursor, PAGE_EVENTS, only)
+            try:
+                page = await pages.read_after(axon_id, cursor, PAGE_EVENTS, only)
+            except JournalFailed:
+                # The database is away. A stream outlives that, and its reader is kept alive.
+                if _now() >= quiet_until:
+                    await say(frames.ping(cursor, is_filtered))
+                await _happens(changed, AWAY_SECONDS)
+                continue
             step = b"".join(map(frames.frame, page.events)), page.cursor
         chunk, moved = step
         if chunk:

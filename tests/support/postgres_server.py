@@ -1,7 +1,8 @@
 """A private PostgreSQL server for tests: Debian's programs, a folder of its own, a unix socket.
 
 Runs as an unprivileged user when the tests run as root, since the server refuses to be root. Where
-no server is installed and none can be, the tests that need one are skipped and say so.
+no server is installed and none can be, the tests that need one are skipped and say so. However the
+tests end, also by kill -9, no server and no folder stays behind: a guard sees to that.
 """
 
 import itertools
@@ -20,8 +21,22 @@ from kind.debian import can_install
 
 READY_SECONDS = 60
 SOCKET_NAME = ".s.PGSQL.5432"
-PATIENT = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-"""Installs without questions and without starting the system's own server."""
+INSTALL_SECONDS = 600
+
+PATIENT = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1", "UCF_FORCE_CONFFOLD": "1"}
+"""Installs without questions and without starting anything."""
+
+NO_SYSTEM_SERVER = Path("/etc/postgresql-common/createcluster.conf")
+"""Debian's package makes a database of its own and starts it at every boot, but for this."""
+
+GUARD = """
+    read -r word
+    [ "$word" = removed ] && exit
+    pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid"
+    while [ -e "$1/data/postmaster.pid" ] && kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+    rm -rf "$1"
+"""
+"""Waits for one word from the tests, or for their end."""
 
 
 class NoPostgres(Exception):
@@ -34,19 +49,30 @@ def find_programs() -> Path:
         return found
     if not can_install():
         raise NoPostgres("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    for command in (["update"], ["install", "--yes", "--no-install-recommends", "postgresql"]):
-        done = subprocess.run(
-            ["apt-get", *command],
-            env={**os.environ, **PATIENT},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise NoPostgres(f"PostgreSQL could not be installed: {done.stderr.strip()[-300:]}")
+    _install()
     if (found := _installed()) is None:
         raise NoPostgres("Debian's package postgresql brought no server")
     return found
+
+
+def _install() -> None:
+    if not NO_SYSTEM_SERVER.exists():
+        NO_SYSTEM_SERVER.parent.mkdir(exist_ok=True)
+        NO_SYSTEM_SERVER.write_text("create_main_cluster = false\n")
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", "postgresql"]):
+        try:
+            done = subprocess.run(
+                ["apt-get", "-o", "DPkg::Lock::Timeout=120", *command],
+                env={**os.environ, **PATIENT},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=INSTALL_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise NoPostgres(f"apt-get {command[0]} took over {INSTALL_SECONDS} s") from None
+        if done.returncode:
+            raise NoPostgres(f"PostgreSQL could not be installed: {done.stderr.strip()[-300:]}")
 
 
 def _installed() -> Path | None:
@@ -68,6 +94,11 @@ class PostgresServer:
         self._user = _unprivileged()
         if self._user is not None:
             os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", GUARD, "guard", str(self.folder)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count(1)
         initdb = ["initdb", "--auth=trust", "--username=ranvier", "--encoding=UTF8"]
@@ -108,6 +139,7 @@ class PostgresServer:
 
     def remove(self) -> None:
         self.stop(at_once=True)
+        self._guard.communicate(b"removed\n")
         shutil.rmtree(self.folder)
 
     def new_database(self) -> str:

@@ -21,8 +21,9 @@ LOCK_SECONDS: Final = 5
 """How long to wait for another replica's transaction; they take milliseconds."""
 
 STATEMENT_SECONDS: Final = 30
-IDLE_SECONDS: Final = 5
-"""A replica that stops in mid-transaction (paused, cut off) loses it after this, and its lock."""
+IDLE_SECONDS: Final = 3
+"""A replica that stops in mid-transaction (paused, cut off) loses it after this, and its lock.
+Less than others wait for it."""
 
 SCHEMA: Final = "ranvier"
 """All tables are in a schema of their own, so the database may hold other things too."""
