@@ -261,6 +261,21 @@ def test_the_journal_has_one_writer_and_outlives_the_release(helm: Helm, default
     assert trial.of("PersistentVolumeClaim") == []
 
 
+def test_a_journal_on_postgresql_takes_its_url_from_a_secret_and_no_volume(helm: Helm) -> None:
+    journal = {"existingSecret": "database", "existingSecretKey": "uri"}
+    rendered = helm.render({"apiserver": {"journal": journal, "replicas": 3}})
+    stateful = rendered.one("StatefulSet", "ranvier-apiserver")["spec"]
+    assert stateful["replicas"] == 3
+    secret = {"secretKeyRef": {"name": "database", "key": "uri"}}
+    assert env(apiserver(rendered))["RANVIER_JOURNAL"] == secret
+    assert "RANVIER_DATA" not in env(apiserver(rendered))
+    assert rendered.of("PersistentVolumeClaim") == []
+    assert [v["name"] for v in stateful["template"]["spec"]["volumes"]] == ["api-keys", "tmp"]
+    (budget,) = rendered.of("PodDisruptionBudget")
+    assert budget["metadata"]["name"] == "ranvier-apiserver"
+    assert budget["spec"]["selector"] == stateful["selector"]
+
+
 @pytest.mark.parametrize(("replicas", "budgets"), [(1, 0), (2, 1)])
 def test_a_disruption_budget_never_blocks_a_single_operator(
     helm: Helm, replicas: int, budgets: int

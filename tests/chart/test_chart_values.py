@@ -44,6 +44,9 @@ TOGGLES: dict[str, Any] = {
     "operator.serviceAccount.create": False,
     "operator.serviceAccount.name": "mine",
     "operator.serviceAccount.annotations": {"a": "b"},
+    "apiserver.replicas": 2,
+    "apiserver.journal.existingSecret": "database",
+    "apiserver.journal.existingSecretKey": "uri",
     "apiserver.logLevel": "WARNING",
     "apiserver.auditLog": False,
     "apiserver.resources": {"requests": {"memory": "1Gi"}},
@@ -75,7 +78,11 @@ TOGGLES: dict[str, Any] = {
 """Another value than the default for every value there is."""
 
 
+ON_POSTGRESQL: dict[str, Any] = {"apiserver": {"journal": {"existingSecret": "database"}}}
+
 NEEDS: dict[str, dict[str, Any]] = {
+    "apiserver.replicas": ON_POSTGRESQL,
+    "apiserver.journal.existingSecretKey": ON_POSTGRESQL,
     "metrics.podMonitor.labels": {"metrics": {"podMonitor": {"enabled": True}}},
 }
 """Values that do something only together with these."""
@@ -115,7 +122,11 @@ def without_secrets(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**o, "data": sorted(o["data"])} if o["kind"] == "Secret" else o for o in objects]
 
 
-@pytest.mark.parametrize("values", [{}, *(nested(p, v) for p, v in TOGGLES.items())], ids=str)
+@pytest.mark.parametrize(
+    "values",
+    [{}, *(merged(NEEDS.get(p, {}), nested(p, v)) for p, v in TOGGLES.items())],
+    ids=str,
+)
 def test_lint_is_strict_and_content(helm: Helm, values: dict[str, Any]) -> None:
     done = helm.run("lint", "--strict", str(CHART), values=values)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -175,6 +186,8 @@ def test_every_value_is_described_in_schema_values_and_readme(path: str) -> None
             "/apiserver/persistence/accessMode",
         ),
         ({"apiserver": {"service": {"port": 0}}}, "/apiserver/service/port"),
+        ({"apiserver": {"replicas": 2}}, "apiserver.journal.existingSecret"),
+        ({"apiserver": {"journal": {"url": "postgresql://"}}}, "additional properties 'url'"),
         ({"watchNamespaces": "team-a"}, "/watchNamespaces"),
         (
             {"watchNamespaces": ["team-a"], "devboxes": {"namespace": "team-b"}},
