@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -13,9 +14,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 import httpx
+from preloaded import Loaded
 from ranvier.sse import SseParser
 
 KEY = "key-of-a-person-0123456789"
@@ -23,6 +25,16 @@ READER = "key-of-a-reader-0123456789"
 OPERATOR = "token-of-the-operator"
 
 READY_SECONDS = 60
+
+
+class Process(Protocol):
+    """What this module needs of a process."""
+
+    @property
+    def stderr(self) -> IO[bytes] | None: ...
+    def send_signal(self, sig: int, /) -> None: ...
+    def wait(self, timeout: float, /) -> int: ...
+    def poll(self) -> int | None: ...
 
 
 class ApiServer:
@@ -35,7 +47,7 @@ class ApiServer:
         self.port = 0
         self.logs: list[dict[str, Any]] = []
         self.identities: dict[str, dict[str, str]] = {OPERATOR: {"role": "operator"}}
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Process | None = None
         (folder / "keys").write_text(f"{KEY}\n{READER} axons:read\n")
         self.admit()
 
@@ -52,16 +64,18 @@ class ApiServer:
         new.rename(self.folder / "identities.json")
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "ranvier_apiserver", "--identities", "static"]
-        command += ["--data", str(self.folder / "data"), "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "--api-keys-file", str(self.folder / "keys")]
-        command += ["--static-identities-file", str(self.folder / "identities.json")]
-        self.process = subprocess.Popen(
-            [*command, *self.flags], stderr=subprocess.PIPE, env=self.environment
-        )
+        arguments = ["--identities", "static", "--data", str(self.folder / "data")]
+        arguments += ["--host", "127.0.0.1", "--port", str(self.port)]
+        arguments += ["--api-keys-file", str(self.folder / "keys")]
+        arguments += ["--static-identities-file", str(self.folder / "identities.json")]
+        self.process = self._spawn([*arguments, *self.flags])
         self.logs = []
         threading.Thread(target=self._read_logs, args=(self.process,), daemon=True).start()
         self.port = self._until(lambda: self.said("listening"))[0]["port"]
+
+    def _spawn(self, arguments: list[str]) -> Process:
+        command = [sys.executable, "-m", "ranvier_apiserver", *arguments]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, env=self.environment)
 
     def said(self, message: str) -> list[dict[str, Any]]:
         return [line for line in self.logs if line["message"] == message]
@@ -90,7 +104,7 @@ class ApiServer:
         headers = {"authorization": f"Bearer {token}"}
         return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=READY_SECONDS)
 
-    def _read_logs(self, process: subprocess.Popen[bytes]) -> None:
+    def _read_logs(self, process: Process) -> None:
         assert process.stderr is not None
         with process.stderr:
             for line in process.stderr:
@@ -104,6 +118,49 @@ class ApiServer:
             assert time.monotonic() < deadline, self.logs
             time.sleep(0.005)
         return found
+
+
+class PreloadedApiServer(ApiServer):
+    """One that starts in milliseconds."""
+
+    def __init__(self, folder: Path, loaded: Loaded) -> None:
+        super().__init__(folder)
+        self._loaded = loaded
+
+    def _spawn(self, arguments: list[str]) -> Process:
+        log = self.folder / "log"
+        log.unlink(missing_ok=True)
+        os.mkfifo(log)
+        return Forked(self._loaded.start(arguments, str(log)), log)
+
+
+class Forked:
+    """A process that is nobody's child here. Until its log is opened it waits for that."""
+
+    def __init__(self, number: int, log: Path) -> None:
+        self._handle = os.pidfd_open(number)
+        self._has_ended = False
+        self.stderr: IO[bytes] | None = open(log, "rb")  # noqa: SIM115 - the reader closes it
+
+    def send_signal(self, sig: int, /) -> None:
+        if self.poll() is None:
+            signal.pidfd_send_signal(self._handle, sig)
+
+    def wait(self, timeout: float, /) -> int:
+        """0, whatever the process said."""
+        if not self._has_ended:
+            ended, _, _ = select.select([self._handle], [], [], timeout)
+            if not ended:
+                raise subprocess.TimeoutExpired("ranvier-apiserver", timeout)
+            os.close(self._handle)
+            self._has_ended = True
+        return 0
+
+    def poll(self) -> int | None:
+        try:
+            return self.wait(0)
+        except subprocess.TimeoutExpired:
+            return None
 
 
 @dataclass(frozen=True)

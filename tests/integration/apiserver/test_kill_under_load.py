@@ -1,87 +1,162 @@
-"""J1, J2 and J4: kill -9 in the middle of publishing loses nothing that was acknowledged.
+"""J1, J2, J4 and J5: kill -9 in the middle of publishing loses nothing, on each store.
 
-Every publisher keeps what was acknowledged to it, and repeats what was not with the same request
-id. `RANVIER_SOAK=1` does it many more times.
+Publishers repeat what was not acknowledged with the same request id, subscribers come back at their
+sequence, and a ledger holds all that was acknowledged or visible against what is there in the end.
+With two replicas on PostgreSQL everybody calls either, for the same publish too. `RANVIER_SOAK=1`
+does 500 rounds.
 """
 
 import asyncio
+import json
 import os
 import random
 import uuid
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx
-from api_process import ApiServer, create, publish, read
+import pytest
+from api_process import ApiServer, PreloadedApiServer, create, publish, read
+from journal_databases import new_database
+from ledger import Ledger
+from preloaded import Loaded
+from ranvier.sse import SseParser
 
-ROUNDS = 100 if os.environ.get("RANVIER_SOAK") else 3
+ROUNDS = 500 if os.environ.get("RANVIER_SOAK") else 6
+AXONS = 3
 PUBLISHERS = 16
-RETRY_SECONDS = 20
+RETRY_SECONDS = 30
+SIZES, WEIGHTS = [1, 30, 1000], [60, 30, 2]
 
 
-@dataclass
-class Ledger:
-    """What the server said yes to: sequence → payload, per axon."""
-
-    acknowledged: dict[str, dict[int, str]] = field(default_factory=dict)
-    count: int = 0
-    enough: asyncio.Event = field(default_factory=asyncio.Event)
-    wanted: int = 0
-
-    def note(self, axon_id: str, sequence: int, payload: str) -> None:
-        known = self.acknowledged.setdefault(axon_id, {})
-        assert known.setdefault(sequence, payload) == payload, "one sequence, two events"
-        self.count += 1
-        if self.count >= self.wanted:
-            self.enough.set()
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[Loaded]:
+    subject = Loaded()
+    yield subject
+    subject.close()
 
 
-async def publish_until(
-    server: ApiServer, axons: list[str], ledger: Ledger, stop: asyncio.Event
-) -> None:
-    async with server.client() as client:
-        while not stop.is_set():
-            axon_id = random.choice(axons)
-            payload, once = uuid.uuid4().hex * random.choice([1, 30, 1000]), uuid.uuid4().hex
-            answer = await insist(client, axon_id, payload, once)
-            ledger.note(axon_id, answer.json()["sequence"], payload)
+@pytest.fixture(params=["sqlite", "postgresql", "postgresql, two replicas"])
+def replicas(
+    request: pytest.FixtureRequest, tmp_path: Path, loaded: Loaded
+) -> Iterator[list[ApiServer]]:
+    """API servers on one journal, running."""
+    engine, *more = request.param.split(",")
+    flags = new_database(engine, tmp_path / "journal").flags()
+    subjects: list[ApiServer] = []
+    try:
+        for number in range(1 + len(more)):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            subjects.append(PreloadedApiServer(folder, loaded))
+            subjects[-1].flags = tuple(flags)
+            subjects[-1].start()
+        yield subjects
+    finally:
+        for subject in subjects:
+            subject.close()
 
 
-async def insist(
-    client: httpx.AsyncClient, axon_id: str, payload: str, once: str
-) -> httpx.Response:
-    """As the published clients do: the same call again until it is answered."""
-    async with asyncio.timeout(RETRY_SECONDS):
+class Load:
+    """Publishers and subscribers, until `stop`."""
+
+    def __init__(self, replicas: list[ApiServer], axons: list[str]) -> None:
+        self.ledger = Ledger()
+        self.axons = axons
+        self.stop = asyncio.Event()
+        self._killed = asyncio.Event()
+        self._victim: ApiServer | None = None
+        self._wanted = 0
+        self._clients = [replica.client() for replica in replicas]
+
+    async def publish(self) -> None:
+        while not self.stop.is_set():
+            axon_id, once = random.choice(self.axons), uuid.uuid4().hex
+            payload = uuid.uuid4().hex * random.choices(SIZES, WEIGHTS)[0]
+            self.ledger.send(axon_id, payload)
+            sequence = await self._insist(axon_id, payload, once)
+            self.ledger.acknowledge(axon_id, sequence, payload)
+            if self._victim is not None and self.ledger.count >= self._wanted:
+                # At once, so that what was acknowledged too early is not yet on disk.
+                self._victim.kill()
+                self._victim = None
+                self._killed.set()
+
+    async def _insist(self, axon_id: str, payload: str, once: str) -> int:
+        """As the published clients do: the same call again until it is answered."""
+        async with asyncio.timeout(RETRY_SECONDS):
+            while True:
+                client, headers = random.choice(self._clients), {"x-request-id": once}
+                try:
+                    answer = await publish(client, axon_id, payload, headers=headers)
+                    if answer.status_code == 200:
+                        sequence: int = answer.json()["sequence"]
+                        return sequence
+                except httpx.TransportError:
+                    pass
+                await asyncio.sleep(0.01)
+
+    async def subscribe(self, axon_id: str) -> None:
+        """Follow the axon for ever, each event once and in order."""
+        cursor = 0
         while True:
             try:
-                answer = await publish(client, axon_id, payload, headers={"x-request-id": once})
-                if answer.status_code == 200:
-                    return answer
+                async for sequence, payload in self._stream(axon_id, cursor):
+                    assert sequence == cursor + 1, "a seam in the stream"
+                    self.ledger.see(axon_id, sequence, payload)
+                    cursor = sequence
             except httpx.TransportError:
                 pass
             await asyncio.sleep(0.01)
 
+    async def _stream(self, axon_id: str, after: int) -> AsyncIterator[tuple[int, str]]:
+        url, parser = f"/v1/axons/{axon_id}/subscribe/sse", SseParser()
+        params = {"after_sequence": after}
+        async with random.choice(self._clients).stream("GET", url, params=params) as answer:
+            async for chunk in answer.aiter_bytes():
+                for event in parser.feed(chunk):
+                    if event.event == "error":
+                        return
+                    data = json.loads(event.data)
+                    yield data["sequence"], data["payload"]
 
-async def test_nothing_acknowledged_is_lost_and_nothing_is_appended_twice(
-    server: ApiServer,
+    async def kill(self, victim: ApiServer, after: int) -> None:
+        """In the very moment that so many more are acknowledged."""
+        self._victim, self._wanted = victim, self.ledger.count + after
+        self._killed.clear()
+        async with asyncio.timeout(RETRY_SECONDS):
+            await self._killed.wait()
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await client.aclose()
+
+
+async def test_nothing_acknowledged_or_seen_is_lost_and_nothing_is_appended_twice(
+    replicas: list[ApiServer],
 ) -> None:
-    async with server.client() as client:
-        axons = [await create(client) for _ in range(4)]
-    ledger, stop = Ledger(), asyncio.Event()
+    async with replicas[0].client() as client:
+        axons = [await create(client) for _ in range(AXONS)]
+    load = Load(replicas, axons)
     async with asyncio.TaskGroup() as group:
+        subscribing = [group.create_task(load.subscribe(axon_id)) for axon_id in axons]
         for _ in range(PUBLISHERS):
-            group.create_task(publish_until(server, axons, ledger, stop))
+            group.create_task(load.publish())
         for _ in range(ROUNDS):
-            ledger.wanted = ledger.count + random.randint(50, 150)
-            ledger.enough.clear()
-            await ledger.enough.wait()
-            server.kill()
-            await asyncio.to_thread(server.start)
-        stop.set()
-    async with server.client() as client:
-        for axon_id in axons:
-            history = await client.get(f"/v1/axons/{axon_id}/events", params={"limit": 1})
-            head = history.json()["total_count"]
-            events = await read(client, axon_id, head)
-            assert [event["sequence"] for event in events] == list(range(1, head + 1))
-            stored = {event["sequence"]: event["payload"] for event in events}
-            assert stored == ledger.acknowledged[axon_id]
+            victim = random.choice(replicas)
+            await load.kill(victim, after=random.randint(30, 120))
+            await asyncio.to_thread(victim.start)
+        load.stop.set()
+        for task in subscribing:
+            task.cancel()
+    await load.close()
+    for replica in replicas:
+        async with replica.client() as client:
+            for axon_id in axons:
+                load.ledger.check_settled(axon_id, await stored(client, axon_id))
+
+
+async def stored(client: httpx.AsyncClient, axon_id: str) -> list[tuple[int, str]]:
+    history = await client.get(f"/v1/axons/{axon_id}/events", params={"limit": 1})
+    events = await read(client, axon_id, history.json()["total_count"])
+    return [(event["sequence"], event["payload"]) for event in events]
