@@ -1,6 +1,7 @@
 """Schema scripts of each engine, `NNNN_words.sql`, without gaps from 0001 on.
 
 Script n brings version n - 1 to n, in one transaction, and is never changed once it was released.
+Before one is added, `tests/support/journal_story.py` keeps what the version before it stored.
 """
 
 import re
