@@ -46,6 +46,9 @@ class Checkpointer:
             if self._stop.wait(EVERY_SECONDS):
                 return
             self._dirty.clear()
+            if self._stop.is_set():
+                # What was cleared just now may have been the word to stop.
+                return
             try:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 if self._log_path.stat().st_size > LOG_BYTES_MAX:
