@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,15 @@ PYTHON = ROOT / ".venv" / "bin" / "python"
 
 class CommandFailed(Exception):
     """A program ended with an error; the message holds its last words."""
+
+
+def enter_environment() -> None:
+    """Go on under the checkout's own Python, which has the dependencies; it is made if needed."""
+    if Path(sys.prefix) == PYTHON.parents[1]:
+        return
+    if not PYTHON.exists():
+        read([ROOT / "hack" / "venv"])
+    os.execv(PYTHON, [str(PYTHON), *sys.argv])
 
 
 def run(argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> int:

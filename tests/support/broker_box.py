@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from ranvier.events import AxonEvent, Origin
@@ -110,7 +110,7 @@ class Box:
     broker: subprocess.Popen[bytes] | None = None
     launcher: subprocess.Popen[bytes] | None = None
 
-    async def __aenter__(self) -> "Box":
+    async def __aenter__(self) -> Self:
         for name in ("io", "bin", "home"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         (self.folder / "token").write_text(self.server.add_broker(self.uid))
