@@ -17,6 +17,7 @@ class Phase(StrEnum):
     RUNNING = "running"  # a process runs, nothing was said to it
     GREETING = "greeting"  # the codec prepares it
     READY = "ready"  # messages may be delivered
+    LEAVING = "leaving"  # was told to go, is killed at `due_ms`; nothing is delivered any more
     GIVEN_UP = "given up"  # no process, and none until the pause is over
 
 
@@ -35,7 +36,7 @@ class AgentLife:
     @property
     def has_process(self) -> bool:
         """Whether there is, or will be in a moment, a process to signal."""
-        return self.phase in (Phase.STARTING, Phase.RUNNING, Phase.GREETING, Phase.READY)
+        return self.phase not in (Phase.DOWN, Phase.GIVEN_UP)
 
     def refuse(self, why: str) -> None:
         """There will never be an agent."""
@@ -55,7 +56,27 @@ class AgentLife:
 
     def started(self) -> None:
         """The process runs."""
-        self.phase = Phase.RUNNING
+        if self.phase is Phase.STARTING:
+            self.phase = Phase.RUNNING
+
+    def ready(self) -> None:
+        """The codec has prepared it."""
+        if self.phase is Phase.GREETING:
+            self.phase = Phase.READY
+
+    def leave(self, now_ms: int, grace_ms: int) -> bool:
+        """The process is to go. False when there is none, or it was told before."""
+        if not self.has_process or self.phase is Phase.LEAVING:
+            return False
+        self.phase, self.due_ms = Phase.LEAVING, now_ms + grace_ms
+        return True
+
+    def kill_due(self, now_ms: int) -> bool:
+        """Whether a process that was told to go is to be killed now; true once."""
+        if self.phase is not Phase.LEAVING or self.due_ms is None or self.due_ms > now_ms:
+            return False
+        self.due_ms = None
+        return True
 
     def spoke(self) -> None:
         """The agent wrote to its stdout."""
@@ -67,6 +88,7 @@ class AgentLife:
 
     def exited(self, status: int, now_ms: int) -> RestartAt | GiveUp:
         """The process is gone."""
+        self.due_ms = None
         verdict = self._restarts.exited(status, has_spoken=self._has_spoken, now_ms=now_ms)
         if isinstance(verdict, RestartAt):
             self.plan(verdict.at_ms)

@@ -73,9 +73,12 @@ class Child:
         self._signals: list[str] = []
         self._status: int | None = None
 
-    async def has_room(self, backlog_max: int) -> None:
-        """Wait until no more than this is left for its stdin, the pipe itself not counted."""
-        await self._stdin.has_room(backlog_max)
+    async def has_room(self, backlog_max: int, seconds_max: float) -> bool:
+        """Wait until no more than this is left for its stdin, the pipe itself not counted.
+
+        False if it took nothing for so long.
+        """
+        return await self._stdin.has_room(backlog_max, seconds_max)
 
     def write(self, data: bytes) -> None:
         """Write to its stdin."""

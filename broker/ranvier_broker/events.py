@@ -80,19 +80,18 @@ class AgentExited:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentBlocked:
+    """The agent has taken nothing from its stdin for the silence deadline, though much waits."""
+
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
 class TimeCame:
     """The moment that the machine asked for (`wake_at_ms`) has come."""
 
 
-Event = (
-    Begun
-    | Attached
-    | Arrived
-    | Appended
-    | Fenced
-    | AgentStarted
-    | AgentSaid
-    | AgentLogged
-    | AgentExited
-    | TimeCame
-)
+AgentEvent = AgentStarted | AgentSaid | AgentLogged | AgentExited | AgentBlocked
+"""What happens to the agent's process."""
+
+Event = Begun | Attached | Arrived | Appended | Fenced | AgentEvent | TimeCame

@@ -118,11 +118,16 @@ class FifoWriter:
         self.backlog = 0
         """Bytes that did not fit yet."""
 
-    async def has_room(self, backlog_max: int) -> None:
-        """Wait until the backlog is no larger than this."""
+    async def has_room(self, backlog_max: int, seconds_max: float) -> bool:
+        """Wait until the backlog is no larger than this; False if it did not move for so long."""
         while self.backlog > backlog_max:
             self._moved.clear()
-            await self._moved.wait()
+            try:
+                async with asyncio.timeout(seconds_max):
+                    await self._moved.wait()
+            except TimeoutError:
+                return False
+        return True
 
     def write(self, data: bytes) -> None:
         """Write now or as soon as there is room."""

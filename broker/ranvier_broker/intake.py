@@ -23,7 +23,8 @@ class Intake:
     def __init__(self, cursor: int, control_cursor: int) -> None:
         self._turns: deque[AxonEvent] = deque()
         self._controls: deque[AxonEvent] = deque()
-        self._answers_due: set[int] = set()  # requests that were delivered and not answered
+        self._answers_due: dict[int, int] = {}  # requests not answered yet, and their bytes
+        self.unanswered_bytes = 0
         self._seen = cursor
         self._turns_read = cursor
         self._controls_read = control_cursor
@@ -92,14 +93,15 @@ class Intake:
         """The message was delivered; it is settled unless an answer is due."""
         event = self._taken(self._controls)
         if answer_due:
-            self._answers_due.add(event.sequence)
+            self._answers_due[event.sequence] = len(event.payload)
+            self.unanswered_bytes += len(event.payload)
         else:
             self._has_settled = True
         return event
 
     def settle(self, sequence: int) -> None:
         """The request was answered."""
-        self._answers_due.discard(sequence)
+        self.unanswered_bytes -= self._answers_due.pop(sequence, 0)
         self._has_settled = True
 
     # --- the cursors

@@ -12,8 +12,8 @@ from ranvier.events import AxonEvent, NewEvent
 
 from ranvier_broker import notices
 from ranvier_broker.codecs.base import Ending, TurnEnded
+from ranvier_broker.deadlines import Deadlines
 from ranvier_broker.outbox import Ended, Outbox, Started
-from ranvier_broker.silence import Silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ class _Turn:
 class OneTurn:
     """Holds the open turn, if there is one, and writes its beginning and its end."""
 
-    def __init__(self, mount: Mount, outbox: Outbox, silence: Silence) -> None:
+    def __init__(self, mount: Mount, outbox: Outbox, deadlines: Deadlines) -> None:
         self._mount = mount
         self._outbox = outbox
-        self._silence = silence
+        self._deadlines = deadlines
         self._turn: _Turn | None = None
 
     @property
@@ -88,7 +88,7 @@ class OneTurn:
         if turn is None or turn.started_sequence is None or turn.is_delivered:
             return None
         turn.is_delivered = True
-        self._silence.begin(now_ms)
+        self._deadlines.begin(now_ms)
         return turn.turn_id, turn.trigger
 
     def meant_by(self, cancel: AxonEvent) -> CancelMeans:
@@ -105,14 +105,14 @@ class OneTurn:
         """A client cancelled the turn; how it ends is still the agent's word."""
         if self._turn is not None:
             self._turn.is_cancelled = True
-            self._silence.cancelled(now_ms)
+            self._deadlines.cancelled(now_ms)
 
     def ended(self, end: TurnEnded) -> bool:
         """The agent ended the turn. False if that was a failure (or nothing was open)."""
         turn = self._turn
         if turn is None:
             return False
-        if self._silence.is_over or end.ending is Ending.FAILED:
+        if self._deadlines.reason is not None or end.ending is Ending.FAILED:
             reason, error = end.reason or "agent_error", end.error or "the agent gave no reason"
             self.fail(error, reason, stop_reason=end.stop_reason)
             return False
@@ -129,8 +129,8 @@ class OneTurn:
         """End the open turn as failed; the broker's own patience explains it better if it ended."""
         if self._turn is None:
             return
-        if self._silence.is_over:
-            error, reason = self._silence.error, "silence"
+        if (over := self._deadlines.reason) is not None:
+            error, reason = self._deadlines.error, over.value
         turn_id = self._turn.turn_id
         self._close(
             notices.turn_failed(turn_id, error, reason, stop_reason=stop_reason, status=status)
@@ -140,4 +140,4 @@ class OneTurn:
         if self._turn is not None:
             self._outbox.put(terminal, Ended(self._turn.turn_id))
         self._turn = None
-        self._silence.end()
+        self._deadlines.end()

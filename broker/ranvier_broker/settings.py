@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ranvier_broker.deadlines import Patience
+
 
 class BadSetting(Exception):
     """A variable is missing or makes no sense; the message names it."""
@@ -21,6 +23,7 @@ class MountSettings:
     agent_binary: str
     launch_args: tuple[str, ...]
     working_directory: str
+    patience: Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ VARIABLES: Final = {
     "RANVIER_HOME": "home directory in the devbox container (/home/user)",
     "RANVIER_READY_PORT": "port that answers 200 once every agent is ready (8089)",
     "RANVIER_MOUNTS": "JSON list of {index, axon_id, protocol, agent_binary, launch_args, "
-    "working_directory}",
+    "working_directory, silence_deadline_seconds, turn_deadline_seconds, cancel_grace_seconds}",
 }
 """Every variable with its meaning and, in parentheses, its default."""
 
@@ -109,4 +112,16 @@ def _mount(entry: Mapping[str, Any], home: str) -> MountSettings:
         agent_binary=str(entry["agent_binary"]),
         launch_args=tuple(str(argument) for argument in entry.get("launch_args") or ()),
         working_directory=str(directory),
+        patience=_patience(entry),
     )
+
+
+def _patience(entry: Mapping[str, Any]) -> Patience:
+    """The limits that are given; the others are as `Patience` has them."""
+    names = {
+        "silence_ms": "silence_deadline_seconds",
+        "turn_ms": "turn_deadline_seconds",
+        "grace_ms": "cancel_grace_seconds",
+    }
+    given = {ms: entry.get(name) for ms, name in names.items()}
+    return Patience(**{ms: int(s * 1000) for ms, s in given.items() if s is not None})

@@ -22,7 +22,8 @@ from ranvier_broker.settings import MountSettings, Settings
 from ranvier_broker.turns import TurnMachine
 
 BACKLOG_BYTES_MAX: Final = 16 * 1024 * 1024
-"""Bytes that an agent has not taken from its stdin before the axon is read no further."""
+"""Bytes that an agent has not taken from its stdin, or bytes of requests that it has not answered,
+before the axon is read no further: they are in this process's memory."""
 
 FLUSH_SECONDS_MAX: Final = 2.0
 """How long a broker that is told to go waits for its last events to be on disk."""
@@ -123,7 +124,9 @@ class MountShell:
         codec, refusal = codec_for(mount.protocol, mount.working_directory)
         place = Mount(settings.devbox_uid, mount.index, settings.generation)
         argv = (mount.agent_binary, *mount.launch_args)
-        self._machine = TurnMachine(place, codec, argv=argv, refusal=refusal)
+        self._machine = TurnMachine(
+            place, codec, argv=argv, refusal=refusal, patience=mount.patience
+        )
         self._mount = mount
         self._bridge = bridge
         self._journal = journal
@@ -132,11 +135,12 @@ class MountShell:
         self._stop = stop
         self._environment = {"HOME": settings.home}
         self._child: Child | None = None
+        self._run = 0
         self._subscription: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._events: deque[events.Event] = deque()
         self._is_feeding = False
-        self._written = asyncio.Event()
+        self._has_fed = asyncio.Event()
 
     @property
     def is_ready(self) -> bool:
@@ -145,8 +149,8 @@ class MountShell:
     async def written(self) -> None:
         """Wait until nothing is left to append."""
         while not self._machine.is_written:
-            self._written.clear()
-            await self._written.wait()
+            self._has_fed.clear()
+            await self._has_fed.wait()
 
     def feed(self, event: events.Event) -> None:
         """Tell the machine; perform what follows."""
@@ -160,7 +164,7 @@ class MountShell:
                     self._perform(command)
         finally:
             self._is_feeding = False
-        self._written.set()
+        self._has_fed.set()
         self._set_timer()
 
     def _set_timer(self) -> None:
@@ -182,7 +186,7 @@ class MountShell:
                 self._subscription = self._group.create_task(self._subscribe(command))
             case commands.StartAgent(run, argv):
                 child = ChildCommand(argv, self._mount.working_directory, self._environment)
-                self._child = self._bridge.spawn(child, AgentListener(self, run))
+                self._child, self._run = self._bridge.spawn(child, AgentListener(self, run)), run
             case commands.Log(level, message):
                 log.log(_LEVELS[level], "mount %d: %s", self._mount.index, message)
             case commands.Stop(reason):
@@ -214,8 +218,16 @@ class MountShell:
         stream = self._journal.result().subscribe(self._mount.axon_id, command.after_sequence)
         async for event in stream:
             self.feed(events.Arrived(command.subscription, event))
-            if self._child is not None:
-                await self._child.has_room(BACKLOG_BYTES_MAX)
+            await self._has_room()
+
+    async def _has_room(self) -> None:
+        """Wait until the agent has taken and answered most of what it was given."""
+        patience = self._mount.patience.silence_ms / 1000
+        while (child := self._child) and not await child.has_room(BACKLOG_BYTES_MAX, patience):
+            self.feed(events.AgentBlocked(self._run))
+        while self._machine.unanswered_bytes > BACKLOG_BYTES_MAX:
+            self._has_fed.clear()
+            await self._has_fed.wait()
 
 
 class AgentListener:

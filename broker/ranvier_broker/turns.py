@@ -16,20 +16,18 @@ from ranvier_broker.agent_life import AgentLife, Phase
 from ranvier_broker.codecs import base as codecs
 from ranvier_broker.codecs.base import Codec, Fact, Route
 from ranvier_broker.commands import Command, Level, Signal
+from ranvier_broker.deadlines import Deadlines, Patience, Step
 from ranvier_broker.intake import Intake
 from ranvier_broker.loglines import LogLines
 from ranvier_broker.one_turn import CancelMeans, Mount, OneTurn
 from ranvier_broker.outbox import Ended, Outbox, Question, Started
 from ranvier_broker.restarts import GiveUp
-from ranvier_broker.silence import Patience, Silence, Step
 
 OUTBOX_BYTES_HIGH: Final = 8 * 1024 * 1024
 """Unwritten bytes at which the agent's output is no longer read: the pipe makes the agent wait."""
 
 OUTBOX_BYTES_LOW: Final = 2 * 1024 * 1024
 """Unwritten bytes at which it is read again."""
-
-_SIGNALS: Final = {Step.TERM: Signal.TERM, Step.KILL: Signal.KILL}
 
 
 class TurnMachine:
@@ -54,8 +52,9 @@ class TurnMachine:
         self._life = AgentLife()
         self._intake: Intake | None = None
         self._outbox = Outbox()
-        self._silence = Silence(patience or Patience())
-        self._turn = OneTurn(mount, self._outbox, self._silence)
+        self._patience = patience or Patience()
+        self._deadlines = Deadlines(self._patience)
+        self._turn = OneTurn(mount, self._outbox, self._deadlines)
         self._stderr = LogLines()
         self._garbage = LogLines()
         self._asked: dict[int, int] = {}  # question → its sequence on the axon
@@ -78,13 +77,19 @@ class TurnMachine:
         return self._outbox.is_empty or not may_write
 
     @property
+    def unanswered_bytes(self) -> int:
+        """Payloads of requests that the agent was given and has not answered; each is given up in
+        time."""
+        return self._intake.unanswered_bytes if self._intake is not None else 0
+
+    @property
     def wake_at_ms(self) -> int | None:
         """When `TimeCame` must be handed in at the latest."""
         if self._is_stopped:
             return None
         times = [self._life.due_ms, self._codec.wake_at_ms]
         if self._is_waiting_for_agent:
-            times.append(self._silence.wake_at_ms)
+            times.append(self._deadlines.wake_at_ms(is_asking=self._codec.has_question))
         return min((time for time in times if time is not None), default=None)
 
     def handle(self, event: events.Event, now_ms: int) -> list[Command]:
@@ -149,11 +154,7 @@ class TurnMachine:
                 case Ended():
                     pass
 
-    def _heard_of_agent(
-        self,
-        event: events.AgentStarted | events.AgentSaid | events.AgentLogged | events.AgentExited,
-        now_ms: int,
-    ) -> None:
+    def _heard_of_agent(self, event: events.AgentEvent, now_ms: int) -> None:
         if event.run != self._life.run or not self._life.has_process:
             return
         match event:
@@ -162,12 +163,17 @@ class TurnMachine:
                 self._life.started()
             case events.AgentSaid(_, data):
                 self._life.spoke()
-                self._silence.heard(now_ms)
+                self._deadlines.heard(now_ms)
                 self._perform(self._codec.receive(data, now_ms), now_ms)
             case events.AgentLogged(_, data):
                 self._log("stderr", self._stderr.feed(data, now_ms))
             case events.AgentExited(_, status):
                 self._exited(status, now_ms)
+            case events.AgentBlocked():
+                seconds = self._patience.silence_ms // 1000
+                why = f"the agent took nothing of what was said to it for {seconds} s; it is ended"
+                if self._end_agent(now_ms):
+                    self._complain("agent_blocked", why)
             case _:
                 assert_never(event)
 
@@ -190,16 +196,28 @@ class TurnMachine:
 
     def _time_came(self, now_ms: int) -> None:
         self._perform(self._codec.tick(now_ms), now_ms)
-        step = self._silence.due(now_ms) if self._is_waiting_for_agent else None
+        if self._life.kill_due(now_ms):
+            self._do(commands.SignalAgent(self._life.run, Signal.KILL))
+        if not self._is_waiting_for_agent:
+            return
+        step = self._deadlines.due(now_ms, is_asking=self._codec.has_question)
         if step is Step.CANCEL:
             self._perform(self._codec.cancel(None, now_ms), now_ms)
-        elif step is not None:
-            self._do(commands.SignalAgent(self._life.run, _SIGNALS[step]))
+        # A turn that its codec ended by itself has not freed the agent.
+        if step is Step.END_AGENT or (step is Step.CANCEL and not self._turn.is_open):
+            self._end_agent(now_ms)
+
+    def _end_agent(self, now_ms: int) -> bool:
+        """TERM to its process group now, KILL after the grace. False if that is under way."""
+        is_news = self._life.leave(now_ms, self._patience.grace_ms)
+        if is_news:
+            self._do(commands.SignalAgent(self._life.run, Signal.TERM))
+        return is_news
 
     @property
     def _is_waiting_for_agent(self) -> bool:
-        """Whether silence is the agent's: neither a person's who is asked nor ours."""
-        return self._turn.is_delivered and not self._codec.has_question and not self._is_held
+        """Whether time runs: it does not while we are the ones who do not listen."""
+        return self._turn.is_delivered and not self._is_held
 
     # --- what can be done now
 
@@ -277,7 +295,7 @@ class TurnMachine:
                 return False  # the question is on its way to the journal: a moment
             if event.sequence > asked:
                 del self._asked[question]
-                self._silence.heard(now_ms)
+                self._deadlines.heard(now_ms)
                 self._perform(self._codec.answer(question, event), now_ms)
         intake.take_control()
         return True
@@ -335,7 +353,7 @@ class TurnMachine:
                 assert_never(fact)
 
     def _became_ready(self, now_ms: int) -> None:
-        self._life.phase = Phase.READY
+        self._life.ready()
         if self._was_announced:
             return
         self._was_announced = True
@@ -368,10 +386,11 @@ class TurnMachine:
         self._is_held = must_hold
         run = self._life.run
         self._do(commands.HoldAgent(run) if must_hold else commands.ReleaseAgent(run))
-        self._silence.heard(now_ms)
+        self._deadlines.heard(now_ms)
 
     def _put(self, event: NewEvent) -> None:
-        self._outbox.put(event)
+        devbox = devbox_id(self._mount.devbox_uid)
+        self._outbox.put(event if notices.fits(event) else notices.too_large(devbox, event))
 
     def _do(self, command: Command) -> None:
         self._commands.append(command)

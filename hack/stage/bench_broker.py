@@ -25,7 +25,7 @@ from stage.shell import ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from broker_box import API_KEY, Box, Server
+from broker_box import API_KEY, Box, Server, peak_mib
 
 AGENT: Final = Path(__file__).with_name("bench_agent.py")
 CHUNK: Final = b'"event_type":"item/agentMessage/delta"'
@@ -107,12 +107,6 @@ def straight(count: int) -> float:
         began = time.monotonic()
         subprocess.run([sys.executable, AGENT, "--straight", str(count)], stdout=file, check=True)
         return count / (time.monotonic() - began)
-
-
-def peak_mib(process: int) -> float:
-    """The most memory that the process ever had (VmHWM of proc(5))."""
-    status = Path(f"/proc/{process}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 Figures = dict[str, float]

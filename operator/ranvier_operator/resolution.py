@@ -58,6 +58,9 @@ class AgentMount:
     agent_binary: str
     launch_args: tuple[str, ...]
     working_directory: str
+    silence_deadline_seconds: int
+    turn_deadline_seconds: int | None
+    cancel_grace_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +244,9 @@ def _agent(
         agent_binary=own[0],
         launch_args=(*own[1:], *broker.launch_args),
         working_directory=broker.working_directory or home,
+        silence_deadline_seconds=broker.silence_deadline_seconds,
+        turn_deadline_seconds=broker.turn_deadline_seconds,
+        cancel_grace_seconds=broker.cancel_grace_seconds,
     )
 
 

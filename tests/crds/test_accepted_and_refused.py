@@ -126,6 +126,12 @@ PAIRS = [
         "spec.mounts[0].brokerMount.workingDirectory",
     ),
     Pair(
+        "deadlines of a turn",
+        broker(**AXON_REF, **OPENCODE, silenceDeadlineSeconds=60, turnDeadlineSeconds=3600),
+        broker(**AXON_REF, **OPENCODE, silenceDeadlineSeconds=0),
+        "spec.mounts[0].brokerMount.silenceDeadlineSeconds",
+    ),
+    Pair(
         "idle time",
         idle(idleTimeSeconds=1),
         idle(idleTimeSeconds=0),

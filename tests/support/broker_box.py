@@ -30,6 +30,12 @@ AGENT = Path(__file__).with_name("scripted_acp_agent.py")
 Event = dict[str, Any]
 
 
+def peak_mib(process: int) -> float:
+    """The most memory that a process ever had (VmHWM of proc(5))."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
 def payload(event: Event) -> Any:
     return json.loads(event["payload"])
 
@@ -106,6 +112,8 @@ class Box:
     others: dict[str, tuple[str, Sequence[str]]] = field(default_factory=dict)
     """Protocol and agent by axon, where they are not the first mount's."""
     seconds_max: float = FACT_SECONDS_MAX
+    deadlines: dict[str, int] = field(default_factory=dict)
+    """`…_seconds` of every mount, where they are not the broker's own."""
     events: list[Event] = field(default_factory=list)
     broker: subprocess.Popen[bytes] | None = None
     launcher: subprocess.Popen[bytes] | None = None
@@ -116,6 +124,7 @@ class Box:
         (self.folder / "token").write_text(self.server.add_broker(self.uid))
         self.http = httpx.AsyncClient(base_url=self.server.url, trust_env=False, timeout=15)
         self._news = asyncio.Condition()
+        self._of_type: dict[str, list[Event]] = {}
         binding = {"namespace": "test", "name": "axon"}
         answer = await self.as_operator("PUT", f"axons/{self.uid}-axon", binding)
         self.axon_id = answer["axon_id"]
@@ -170,6 +179,7 @@ class Box:
                 "agent_binary": agent[0],
                 "launch_args": list(agent[1:]),
                 "working_directory": "work",
+                **self.deadlines,
             }
             for index, axon_id, protocol, agent in self._mounts()
         ]
@@ -259,10 +269,15 @@ class Box:
                     async for chunk in response.aiter_bytes():
                         async with self._news:
                             for message in parser.feed(chunk):
-                                self.events.append(json.loads(message.data))
+                                self._take(json.loads(message.data))
                             self._news.notify_all()
             except httpx.HTTPError:
                 await asyncio.sleep(0.05)
+
+    def _take(self, event: Event) -> None:
+        self.events.append(event)
+        if event["origin"] not in ("USER_EVENT", "EXTERNAL_EVENT"):
+            self._of_type.setdefault(event["event_type"], []).append(event)
 
     async def until(self, what: str, holds: Callable[[], Any]) -> Any:
         """Wait until the axon makes it true; the failure shows the axon."""
@@ -273,12 +288,14 @@ class Box:
             raise AssertionError(f"{what}:\n{self.told()}\n--- broker\n{self.log}") from None
         return holds()
 
+    def of_type(self, event_type: str) -> list[Event]:
+        """Such events of the broker or the agent, so far."""
+        return self._of_type.get(event_type, [])
+
     def find(self, event_type: str, after: int = 0, **members: Any) -> Event | None:
         """The first such event after a sequence whose payload has these members."""
-        for event in self.events:
-            if event["event_type"] != event_type or event["sequence"] <= after:
-                continue
-            if event["origin"] in ("USER_EVENT", "EXTERNAL_EVENT"):
+        for event in self.of_type(event_type):
+            if event["sequence"] <= after:
                 continue
             if not members or members.items() <= payload(event).items():
                 return event

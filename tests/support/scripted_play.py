@@ -115,6 +115,15 @@ def garbage(_: Session, __: str, ___: Cancelled) -> str | None:
     return None
 
 
+def noise(_: Session, __: str, ___: Cancelled) -> str | None:
+    """[[noise]]: what is no text, no JSON, JSON but no message, and blank."""
+    with _write_lock:
+        for line in (b"\xff\xfe\x00 no text", b'{"half": ', b"[1, 2]", b'"word"', b"", b"\r"):
+            sys.stdout.buffer.write(line + b"\n")
+        sys.stdout.flush()
+    return None
+
+
 def stderr(_: Session, rest: str, __: Cancelled) -> str | None:
     print(rest, file=sys.stderr, flush=True)
     return None
@@ -139,6 +148,7 @@ VERBS: dict[str, Callable[[Session, str, Cancelled], str | None]] = {
     "hang": hang,
     "deaf": deaf,
     "garbage": garbage,
+    "noise": noise,
     "stderr": stderr,
     "exit": leave,
     "fail": fail,

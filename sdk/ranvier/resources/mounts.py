@@ -16,6 +16,10 @@ MOUNTS_MAX: Final = 8
 """Mounts of one devbox: each broker mount is an agent process with hundreds of megabytes."""
 
 
+SECONDS_MAX: Final = 30 * 24 * 3600
+"""Longest deadline of a turn: a month. More is a slip of the unit."""
+
+
 class AgentProtocol(StrEnum):
     """What the agent speaks on its stdin and stdout. Runloop's words, `codex_json` its alias of
     `codex_app_server`."""
@@ -28,6 +32,9 @@ class AgentProtocol(StrEnum):
 
 
 AxonId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[-_A-Za-z0-9]+$")]
+
+
+Seconds = Annotated[int, Field(ge=1, le=SECONDS_MAX)]
 
 
 class AxonRef(Model):
@@ -78,6 +85,16 @@ class BrokerMount(Model):
     working_directory: Annotated[str, Field(max_length=1024, pattern=ABSOLUTE_PATH)] | None = None
     """Where the agent starts; the home directory where not set. Only what lies in the home
     directory outlives a sleep."""
+    silence_deadline_seconds: Seconds = 1800
+    """How long a turn may go on without a word of the agent, while it asks nobody anything. Then
+    the broker cancels the turn; see `cancelGraceSeconds`. The turn ends as `turn.failed` with the
+    reason `silence`."""
+    turn_deadline_seconds: Seconds | None = None
+    """How long a turn may last, whatever happens in it; no limit where not set. Then as with
+    silence, with the reason `deadline`."""
+    cancel_grace_seconds: Seconds = 10
+    """How long an agent has to end a turn that was cancelled at one of these limits before its
+    process group gets SIGTERM, and after that again before it gets SIGKILL."""
 
 
 class Mount(Model):

@@ -19,7 +19,7 @@ RUN_TERMINALS: Final = frozenset(
 )
 """Exactly one of these ends every run."""
 
-INTERRUPTIONS: Final = frozenset({"interrupted", "suspended", "unmounted", "silence"})
+INTERRUPTIONS: Final = frozenset({"interrupted", "suspended", "unmounted", "silence", "deadline"})
 """Reasons of `turn.failed` that are nobody's error: the box went away, or patience ended."""
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from broker_box import Box, Server
+from dialects import SCRIPTED, Cast
+from ranvier.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +27,15 @@ async def running(box: Box) -> AsyncIterator[Box]:
     async with box:
         box.start()
         yield box
+
+
+@pytest.fixture(params=SCRIPTED, ids=lambda cast: cast.name)
+async def devbox(request: pytest.FixtureRequest, box: Box) -> AsyncIterator[Box]:
+    """A devbox for each protocol, not started yet; in the end its journal is looked through."""
+    cast: Cast = request.param
+    box.protocol = cast.dialect.protocol
+    with cast.program(box.folder / "home") as program:
+        box.agent = program.command
+        async with box:
+            yield box
+            assert verify(box.journal, is_idle=True) == [], box.told()

@@ -8,6 +8,7 @@ import pytest
 from ranvier_broker import settings
 from ranvier_broker.codecs import codec_for
 from ranvier_broker.codecs.acp import AcpCodec
+from ranvier_broker.deadlines import Patience
 
 MOUNT: dict[str, Any] = {
     "index": 2,
@@ -45,6 +46,18 @@ def test_a_working_directory_is_meant_from_home(given: str | None, meant: str) -
     [mount] = settings.read({**GIVEN, "RANVIER_MOUNTS": mounts}).mounts
     assert mount.working_directory == meant
     assert mount.launch_args == ()
+
+
+def test_deadlines_are_taken_in_seconds_and_are_the_brokers_own_where_not_given() -> None:
+    [mount] = settings.read(GIVEN).mounts
+    assert mount.patience == Patience()
+    given = {"silence_deadline_seconds": 2, "turn_deadline_seconds": 60, "cancel_grace_seconds": 1}
+    mounts = json.dumps([{**MOUNT, **given}])
+    [mount] = settings.read({**GIVEN, "RANVIER_MOUNTS": mounts}).mounts
+    assert mount.patience == Patience(silence_ms=2_000, turn_ms=60_000, grace_ms=1_000)
+    mounts = json.dumps([{**MOUNT, "turn_deadline_seconds": None}])
+    [mount] = settings.read({**GIVEN, "RANVIER_MOUNTS": mounts}).mounts
+    assert mount.patience.turn_ms is None
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 from broker_playbook import Play, axon_event, line, make_play, prompt_of, to_agent, update
-from ranvier.events import Origin
+from ranvier.events import PAYLOAD_BYTES_MAX, Origin
 from ranvier_broker import commands, events, turns
 from ranvier_broker.codecs.unsupported import UnsupportedCodec
 from ranvier_broker.commands import EndMark, StartMark
+from ranvier_broker.deadlines import Patience
 from ranvier_broker.intake import EVENTS_HELD_MAX
-from ranvier_broker.silence import Patience
 
 PERMISSION = "session/request_permission"
 TURN = "trn_01234567_0_{}"
@@ -325,7 +325,7 @@ class TestMemory:
         assert play.after(events.AgentLogged(1, b"a line\n")) == []
 
 
-class TestSilence:
+class TestDeadlines:
     def test_a_silent_turn_is_cancelled_then_ended(self) -> None:
         play = make_play(patience=Patience(silence_ms=1_000))
         play.ready()
@@ -342,7 +342,7 @@ class TestSilence:
         play.now_ms += 10_000
         term = commands.SignalAgent(1, commands.Signal.TERM)
         assert play.after(events.TimeCame()) == [term]
-        play.now_ms += 5_000
+        play.now_ms += 10_000
         kill = commands.SignalAgent(1, commands.Signal.KILL)
         assert play.after(events.TimeCame()) == [kill]
         play.after(events.AgentExited(1, 137))
@@ -382,6 +382,130 @@ class TestSilence:
         play.now_ms += 2_000
         followed = play.after(events.TimeCame())
         assert commands.SignalAgent(1, commands.Signal.TERM) in followed
+
+    def test_a_turn_over_its_deadline_is_ended_though_its_agent_talks_and_asks(self) -> None:
+        """An agent that tells every minute that its model is away is not silent."""
+        play = make_play(patience=Patience(turn_ms=5_000, grace_ms=1_000))
+        play.ready()
+        trigger, _ = delivered(play)
+        play.now_ms += 4_000
+        play.agent(update("s1", content={}))
+        play.agent(line(id="q", method=PERMISSION, params={"sessionId": "s1"}))
+        play.settle()
+        assert play.machine.wake_at_ms == play.now_ms + 1_000
+        play.now_ms += 1_000
+        messages = to_agent(play.after(events.TimeCame()))
+        assert "session/cancel" in [message.get("method") for message in messages]
+        play.agent(update("s1", content={}), line(id="q2", method=PERMISSION, params={}))
+        play.settle()
+        for signal in (commands.Signal.TERM, commands.Signal.KILL):
+            play.now_ms += 1_000
+            assert play.after(events.TimeCame()) == [commands.SignalAgent(1, signal)]
+        play.after(events.AgentExited(1, 137))
+        play.settle()
+        [failed] = play.payloads("turn.failed")
+        assert failed["turn_id"] == TURN.format(trigger)
+        assert (failed["reason"], failed["status"]) == ("deadline", 137)
+        assert failed["error"] == "the turn took longer than its 5 s"
+
+    def test_a_deadline_gives_an_agent_that_a_client_cancelled_its_grace(self) -> None:
+        play = make_play(patience=Patience(turn_ms=5_000, grace_ms=1_000))
+        play.ready()
+        delivered(play)
+        play.now_ms += 4_999
+        play.arrive("session/cancel", {"sessionId": "s1"})
+        play.settle()
+        play.now_ms += 1
+        [message] = to_agent(play.after(events.TimeCame()))
+        assert message["method"] == "session/cancel"
+        assert play.machine.wake_at_ms == play.now_ms + 1_000
+
+    def test_an_agent_that_never_answered_is_ended_with_its_turn(self) -> None:
+        """It was never told the prompt, so its codec ends the turn alone; the agent is stuck."""
+        play = make_play(patience=Patience(silence_ms=1_000, grace_ms=1_000))
+        play.ready()
+        play.arrive("user.message", {"content": "x"})
+        [greeting] = to_agent(play.settle())
+        assert greeting["method"] == "initialize"
+        play.now_ms += 1_000
+        assert commands.SignalAgent(1, commands.Signal.TERM) in play.after(events.TimeCame())
+        play.settle()
+        assert play.payloads("turn.failed")[0]["reason"] == "silence"
+        play.arrive("user.message", {"content": "y"})
+        assert to_agent(play.settle()) == [], "nothing is said to an agent that is to go"
+        assert play.after(events.AgentBlocked(1)) == []
+        play.now_ms += 1_000
+        kill = commands.SignalAgent(1, commands.Signal.KILL)
+        assert play.after(events.TimeCame()) == [kill]
+        play.after(events.AgentExited(1, 137))
+        play.settle()
+        assert len(play.payloads("turn.failed")) == 1, "the turn that waits is not its victim"
+
+    def test_an_agent_that_takes_nothing_from_its_stdin_is_ended_and_told_of(self) -> None:
+        play = make_play(patience=Patience(silence_ms=60_000, grace_ms=1_000))
+        play.ready()
+        followed = play.after(events.AgentBlocked(1))
+        assert commands.SignalAgent(1, commands.Signal.TERM) in followed
+        play.settle()
+        [error] = play.payloads("agent.error")
+        assert error["type"] == "agent_blocked"
+        assert "for 60 s" in error["message"]
+        assert play.machine.wake_at_ms == play.now_ms + 1_000
+        play.after(events.AgentExited(1, 143))
+        play.settle()
+        assert play.kinds[-1] == "agent.error", "a restart as after any exit"
+
+    def test_the_next_turn_has_its_own_time(self) -> None:
+        play = make_play(patience=Patience(turn_ms=5_000))
+        play.ready()
+        for _ in range(3):
+            _, number = delivered(play)
+            assert play.machine.wake_at_ms == play.now_ms + 5_000
+            play.now_ms += 4_000
+            answered(play, number)
+        assert play.kinds.count("turn.completed") == 3
+
+
+class TestLimits:
+    """The journal refuses a whole append for one event that is too large; memory is small."""
+
+    def test_requests_without_an_answer_are_counted_until_they_are_given_up(
+        self, play: Play
+    ) -> None:
+        play.ready()
+        assert play.machine.unanswered_bytes == 0
+        [first] = to_agent(play.arrive("session/list", {"of": "x" * 1_000}))
+        play.arrive("session/list", {"of": "y" * 500})
+        play.arrive("some/notice", {})
+        assert 1_500 < play.machine.unanswered_bytes < 1_600
+        play.agent(line(id=first["id"], result={}))
+        assert 500 < play.machine.unanswered_bytes < 550
+        play.after(events.AgentExited(1, 0))
+        assert play.machine.unanswered_bytes == 0
+
+    def test_words_that_fit_no_event_are_complained_of(self, play: Play) -> None:
+        play.ready()
+        _, number = delivered(play)
+        play.agent(line(method="x" * 5_000, params={}))
+        answered(play, number)
+        [error] = play.payloads("agent.error")
+        assert error["type"] == "payload_too_large"
+        assert play.kinds[-1] == "turn.completed"
+
+    def test_an_error_and_usage_too_large_are_cut_for_the_turn_must_end(self, play: Play) -> None:
+        play.ready()
+        _, number = delivered(play)
+        play.agent(line(id=number, error={"code": 1, "message": "why " * 2_000_000}))
+        _, number = delivered(play)
+        usage = {"note": "x" * PAYLOAD_BYTES_MAX}
+        play.agent(line(id=number, result={"stopReason": "end_turn", "usage": usage}))
+        play.settle()
+        [failed] = play.payloads("turn.failed")
+        assert failed["error"].startswith("why why")
+        assert failed["error"].endswith("(cut from 8000000 characters)")
+        [completed] = play.payloads("turn.completed")
+        assert "usage" not in completed
+        assert all(len(event.payload) <= PAYLOAD_BYTES_MAX for event in play.journal)
 
 
 class TestUnsupported:

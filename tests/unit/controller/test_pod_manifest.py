@@ -85,7 +85,8 @@ def test_the_whole_pod() -> None:
                             "name": "RANVIER_MOUNTS",
                             "value": '[{"index": 0, "axon_id": "axn_1", "protocol": "acp", '
                             '"agent_binary": "opencode", "launch_args": ["acp"], '
-                            '"working_directory": "/home/user"}]',
+                            '"working_directory": "/home/user", "silence_deadline_seconds": 1800, '
+                            '"turn_deadline_seconds": null, "cancel_grace_seconds": 10}]',
                         },
                         {
                             "name": "RANVIER_TOKEN_FILE",

@@ -77,7 +77,7 @@ def test_a_refusal_is_a_decision_and_a_withdrawn_question_too() -> None:
 
 def test_a_box_that_goes_away_interrupts_and_an_error_fails() -> None:
     story = Story()
-    for reason in ("interrupted", "suspended", "unmounted", "silence", "agent_error"):
+    for reason in ("interrupted", "suspended", "unmounted", "silence", "deadline", "agent_error"):
         turn = story.started(story.prompt())
         story.system("turn.failed", turn_id=turn, error=f"Because {reason}.", reason=reason)
     turn = story.started(story.prompt())
@@ -85,7 +85,7 @@ def test_a_box_that_goes_away_interrupts_and_an_error_fails() -> None:
     ends = [(e.type, e.state, e.message) for e in told(story) if e.step == 1 and e.data is None]
     interrupted = [
         ("run_interrupted", "interrupted", f"Because {reason}.")
-        for reason in ("interrupted", "suspended", "unmounted", "silence")
+        for reason in ("interrupted", "suspended", "unmounted", "silence", "deadline")
     ]
     failed = ("run_failed", "failed", "Because agent_error.")
     assert ends == [*interrupted, failed, ("run_cancelled", "cancelled", None)]
