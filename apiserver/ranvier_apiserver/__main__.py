@@ -29,6 +29,7 @@ from ranvier_apiserver.metrics import Metrics
 from ranvier_apiserver.routes.context import Context
 from ranvier_apiserver.routes.exchanges import Exchanges, audited, measured
 from ranvier_apiserver.settings import Settings
+from ranvier_apiserver.sidecars import Sidecars
 from ranvier_apiserver.tail import Tails
 from ranvier_apiserver.waker import Waker
 
@@ -75,12 +76,17 @@ async def run(chosen: Settings) -> None:
         store.listen(tails.committed)
         store.listen(sql.committed)
         fleet = world.fleet(store)
-        callers = Authenticator(keys_of(chosen), world.identities)
-        context = Context(store, tails, waker, callers, sql, fleet=fleet)
+        sidecars, callers = Sidecars(), Authenticator(keys_of(chosen), world.identities)
+        context = Context(store, tails, waker, callers, sql, sidecars=sidecars, fleet=fleet)
         heard = [measured(metrics)]
         if trail is not None:
             heard.append(audited(trail, wall_clock_ms))
         app = Exchanges(create_app(context), heard)
+
+        def stop() -> None:
+            tails.close()
+            sidecars.close()
+
         async with asyncio.TaskGroup() as group:
             waking = group.create_task(waker.run())
             keeping = group.create_task(sql.run())
@@ -88,7 +94,7 @@ async def run(chosen: Settings) -> None:
             probing = group.create_task(probe(store))
             following = group.create_task(follow(fleet))
             async with serving.aside(metrics.app(), chosen.host, chosen.metrics_port):
-                await serving.serve(app, chosen.host, chosen.port, tails.close)
+                await serving.serve(app, chosen.host, chosen.port, stop)
             waking.cancel()
             keeping.cancel()
             tidying.cancel()

@@ -83,6 +83,13 @@ def keep_alive(devbox: Devbox, now_ms: int) -> Devbox:
     return replace(devbox, last_activity_ms=max(devbox.last_activity_ms, now_ms))
 
 
+def report(devbox: Devbox, executing: bool, now_ms: int) -> Devbox:
+    """Executions began or ended, which is activity (W7); told again it changes nothing."""
+    if executing == devbox.executing:
+        return devbox
+    return replace(keep_alive(devbox, now_ms), executing=executing)
+
+
 def is_unread(mount: Mount, head: Head | None) -> bool:
     """Whether an event waits for this mount's broker; a deleted axon has no head and no events."""
     return head is not None and head.inbound > mount.cursor

@@ -123,6 +123,31 @@ class TooBusy(RanvierError):
     """A bounded queue is full; nothing was taken. The same request may be sent again."""
 
 
+class SidecarAway(RanvierError):
+    """The devbox's sidecar can not be asked now; the same request may be sent again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The devbox does not answer yet: it is starting, or its sidecar is. Try again."
+        )
+
+
+class ExecutionNotFound(RanvierError):
+    """The devbox does not know this execution, or no more."""
+
+
+class StdinClosed(RanvierError):
+    """The execution takes no input."""
+
+
+class StdinFull(RanvierError):
+    """The command does not read what was sent before; nothing was taken."""
+
+
+class SidecarFailed(RanvierError):
+    """The sidecar could not do it; asking again will not help."""
+
+
 class SqlRefused(RanvierError):
     """A user's SQL is wrong or does what it may not; nothing was changed."""
 

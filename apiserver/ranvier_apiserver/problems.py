@@ -55,6 +55,11 @@ PROBLEMS: Final[Mapping[type[RanvierError], Problem]] = {
     errors.Fenced: Problem(409, FENCED, NEVER_AGAIN),
     errors.RuleBroken: Problem(422, "rule_broken"),
     errors.TooBusy: Problem(429, "too_busy", SOON_AGAIN),
+    errors.SidecarAway: Problem(503, "devbox_away", SOON_AGAIN),
+    errors.SidecarFailed: Problem(500, "devbox_failed", NEVER_AGAIN),
+    errors.ExecutionNotFound: Problem(404, "execution_not_found"),
+    errors.StdinClosed: Problem(400, "stdin_closed"),
+    errors.StdinFull: Problem(429, "stdin_full", SOON_AGAIN),
     errors.SqlRefused: Problem(400, "sql_error"),
     errors.SqlStopped: Problem(400, "sql_stopped"),
     errors.SqlUnavailable: Problem(501, "sql_unavailable", NEVER_AGAIN),
@@ -63,6 +68,11 @@ PROBLEMS: Final[Mapping[type[RanvierError], Problem]] = {
 }
 
 INTERNAL: Final = Problem(500, "internal_error")
+
+
+def status_of(error: RanvierError) -> int:
+    """The status that this error is answered with."""
+    return PROBLEMS.get(type(error), INTERNAL).status
 
 
 def answer(error: Exception) -> JSONResponse:

@@ -31,6 +31,7 @@ class SleepFacts:
     wanted: bool
     last_activity_ms: int
     mounts: tuple[MountFacts, ...]
+    executing: bool = False
 
 
 def decide(facts: SleepFacts, request: SleepRequest, now_ms: int) -> SleepAnswer:
@@ -72,6 +73,8 @@ def _running(facts: SleepFacts) -> tuple[SleepReason, str] | None:
         return SleepReason.UNREAD_EVENT, "An event waits that the broker has not taken yet."
     if any(mount.turn_open for mount in facts.mounts):
         return SleepReason.TURN_OPEN, "A turn is running."
+    if facts.executing:
+        return SleepReason.EXECUTION_RUNNING, "An execution is running."
     return None
 
 

@@ -83,7 +83,8 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Devbox:
-    """One Devbox resource as the journal knows it. `last_activity_ms`: registered or woken."""
+    """One Devbox resource as the journal knows it. `last_activity_ms`: registered or woken, kept
+    alive, or an execution began or ended. `executing`: its sidecar has executions under way."""
 
     uid: str
     namespace: str
@@ -94,6 +95,7 @@ class Devbox:
     generation: int = 1
     asleep: bool = False
     resume_requested: bool = False
+    executing: bool = False
     mounts: tuple[Mount, ...] = ()
 
     def mount(self, index: int) -> Mount | None:

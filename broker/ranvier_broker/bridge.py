@@ -18,6 +18,7 @@ from typing import Final, Protocol
 
 from ranvier_broker import fifos
 from ranvier_broker.codecs.jsonl import LineSplitter, LineTooLong
+from ranvier_broker.executions.events import RUN_PREFIX
 
 DRAIN_SECONDS: Final = 2.0
 """How long the pipes of a dead process are read, if something that left its group holds them."""
@@ -39,12 +40,16 @@ class ChildCommand:
 
     def script(self) -> str:
         """The command as a shell script."""
+        words = " ".join(shlex.quote(word) for word in self.argv)
+        return f"{self.before()}exec {words}\n"
+
+    def before(self) -> str:
+        """What the script does before the command."""
         directory = shlex.quote(self.directory)
         exports = [f"export {name}={shlex.quote(v)}" for name, v in self.environment.items()]
-        words = " ".join(shlex.quote(word) for word in self.argv)
         # On a fresh volume the working directory is not there yet.
         enter = f"mkdir -p {directory} 2>/dev/null\ncd {directory} || exit 126"
-        return "\n".join([*exports, enter, f"exec {words}", ""])
+        return "\n".join([*exports, enter, ""])
 
 
 class Listener(Protocol):
@@ -54,6 +59,16 @@ class Listener(Protocol):
     def said(self, data: bytes) -> None: ...
     def logged(self, data: bytes) -> None: ...
     def exited(self, status: int) -> None: ...
+
+
+class RunListener(Protocol):
+    """Who wants to know of runs."""
+
+    def run_started(self, run_id: str) -> None: ...
+    def run_exited(self, run_id: str, status: int) -> None: ...
+    def runs_listed(self, run_ids: frozenset[str], listing: int) -> None:
+        """Those are all that live; a run asked for before this listing and not in it does not."""
+        ...
 
 
 class Child:
@@ -152,6 +167,8 @@ class Bridge:
         self._is_trusted = False
         self._is_reset = asyncio.Event()
         self._count = 0
+        self._listing: set[str] = set()
+        self._runs: RunListener | None = None
         self.resets = 0
         """How often all processes were given up, the first time included."""
 
@@ -184,6 +201,17 @@ class Bridge:
         self.request(f"spawn {child_id}")
         return child
 
+    def listen_to_runs(self, listener: RunListener) -> None:
+        """Tell of runs from now on; first, which there are."""
+        self._runs = listener
+        if self._is_trusted:
+            listener.runs_listed(frozenset(self._listing), self.resets)
+
+    def start_run(self, run_id: str) -> int:
+        """Ask for a run whose folder is ready; return the number of the listing before it."""
+        self.request(f"run {run_id}")
+        return self.resets
+
     def request(self, line: str) -> None:
         """Write one line to the launcher."""
         self._control.write(f"{line}\n".encode())
@@ -209,6 +237,7 @@ class Bridge:
         self._token = secrets.token_hex(4)
         self._is_trusted = False
         self._is_reset.clear()
+        self._listing.clear()
         self.resets += 1
         self.request(f"reset {self._token}")
 
@@ -218,21 +247,37 @@ class Bridge:
             match words:
                 case [b"ready", token]:
                     self._ready(token.decode(errors="replace"))
+                case [b"running", run_id]:
+                    self._listing.add(run_id.decode(errors="replace"))
                 case [b"started", child_id, _] if self._is_trusted:
-                    if (child := self._children.get(child_id.decode(errors="replace"))) is not None:
-                        child.on_started()
+                    self._started(child_id.decode(errors="replace"))
                 case [b"exited", child_id, status] if self._is_trusted and status.isdigit():
-                    if child := self._children.pop(child_id.decode(errors="replace"), None):
-                        child.on_exited(int(status))
+                    self._exited(child_id.decode(errors="replace"), int(status))
                 case _:
                     pass
+
+    def _started(self, child_id: str) -> None:
+        if (child := self._children.get(child_id)) is not None:
+            child.on_started()
+        elif self._runs is not None and child_id.startswith(RUN_PREFIX):
+            self._runs.run_started(child_id)
+
+    def _exited(self, child_id: str, status: int) -> None:
+        if child := self._children.pop(child_id, None):
+            child.on_exited(status)
+        elif self._runs is not None and child_id.startswith(RUN_PREFIX):
+            self._runs.run_exited(child_id, status)
 
     def _ready(self, token: str) -> None:
         if token == self._token:
             self._is_trusted = True
             self._is_reset.set()
             self._sweep()
-        elif token == "-" and self._is_trusted:
+            if self._runs is not None:
+                self._runs.runs_listed(frozenset(self._listing), self.resets)
+            return
+        self._listing.clear()  # what stood before belongs to an older listing
+        if token == "-" and self._is_trusted:
             log.warning("the devbox container was started anew; its processes are gone")
             lost, self._children = self._children, {}
             self._reset()
@@ -242,5 +287,6 @@ class Bridge:
     def _sweep(self) -> None:
         """Remove what an earlier broker's processes left."""
         for folder in self._io_dir.iterdir():
-            if folder.is_dir() and folder.name not in self._children:
+            is_run = folder.name.startswith(RUN_PREFIX)
+            if folder.is_dir() and not is_run and folder.name not in self._children:
                 shutil.rmtree(folder, ignore_errors=True)

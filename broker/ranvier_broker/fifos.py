@@ -43,7 +43,8 @@ def has_reader(path: Path) -> bool:
     return True
 
 
-def _open(path: Path, flags: int) -> int:
+def open_pipe(path: Path, flags: int) -> int:
+    """Open without waiting. Raises NotAPipe, OSError."""
     fd = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
     if not stat.S_ISFIFO(os.fstat(fd).st_mode):
         os.close(fd)
@@ -61,7 +62,7 @@ class FifoReader:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_data = on_data
-        self._fd: int | None = _open(path, os.O_RDWR if is_endless else os.O_RDONLY)
+        self._fd: int | None = open_pipe(path, os.O_RDWR if is_endless else os.O_RDONLY)
         self._loop.add_reader(self._fd, self._readable)
 
     def hold(self) -> None:
@@ -112,7 +113,7 @@ class FifoWriter:
 
     def __init__(self, path: Path) -> None:
         self._loop = asyncio.get_running_loop()
-        self._fd: int | None = _open(path, os.O_RDWR)
+        self._fd: int | None = open_pipe(path, os.O_RDWR)
         self._waiting: deque[memoryview] = deque()
         self._moved = asyncio.Event()
         self.backlog = 0

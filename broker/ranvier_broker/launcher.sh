@@ -3,15 +3,24 @@
 #
 #   launcher.sh IO_DIR         the container's command; serves requests until TERM
 #   launcher.sh IO_DIR ID      one child's keeper; only the launcher itself calls this
+#   launcher.sh IO_DIR ID run  one run's keeper
 #
 # Requests come as lines on IO_DIR/control:
 #   spawn ID            run IO_DIR/ID/command on the named pipes IO_DIR/ID/{stdin,stdout,stderr}
+#   run ID              the same for a command that outlives the broker which asked for it
 #   signal ID NAME      send the signal to the child and to all that it started
-#   reset TOKEN         kill every child; answer `ready TOKEN` when they are gone
+#   eof ID              let go of the run's stdin: it ends with what the broker has written
+#   reset TOKEN         kill every child, but no run; tell the runs that there are, then answer
+#                       `ready TOKEN` when the children are gone
 # Reports go as lines to IO_DIR/events:
 #   ready TOKEN         (`ready -` when the launcher itself has started)
+#   running ID
 #   started ID PID
 #   exited ID STATUS    (128 + the signal's number when a signal ended it)
+#
+# A run's keeper holds its pipes open, so that the run neither ends nor loses a byte while no broker
+# is there; it writes the status to IO_DIR/ID/exit and stays until a line comes on IO_DIR/ID/taken:
+# a pipe that nobody holds is gone with what lies in it.
 #
 # It needs nothing but a POSIX shell: no mkfifo (the broker makes the pipes), no files of its own.
 # A child becomes the leader of a process group, so that a signal reaches what it started: by the
@@ -26,26 +35,52 @@ shell=${RANVIER_SHELL:-/bin/sh}
 
 keep() {
   dir=$io/$1
+  if [ "$2" = run ]; then
+    exec 5<>"$dir/stdout" 6<>"$dir/stderr" 7<>"$dir/taken" || exit 1
+    [ -p "$dir/stdin" ] && exec 8<>"$dir/stdin" # a plain file has its end already
+    trap 'exec 8<&-; interrupted=1' USR1
+  fi
   set -m 2>/dev/null
   reach=group
   case $- in
-    *m*) "$shell" "$dir/command" <"$dir/stdin" >"$dir/stdout" 2>"$dir/stderr" 3<&- 4<&- & ;;
+    *m*) begin ;;
     *)
       if command -v setsid >/dev/null 2>&1; then
-        setsid "$shell" "$dir/command" <"$dir/stdin" >"$dir/stdout" 2>"$dir/stderr" 3<&- 4<&- &
+        begin setsid
       else
         reach=tree
-        "$shell" "$dir/command" <"$dir/stdin" >"$dir/stdout" 2>"$dir/stderr" 3<&- 4<&- &
+        begin
       fi
       ;;
   esac
   pid=$!
   echo "$pid $reach" >"$dir/pid"
   echo "started $1 $pid" >&4
-  wait "$pid" 2>/dev/null
-  status=$?
-  signal_child "$1" KILL # what it left behind in its group
-  echo "exited $1 $status" >&4
+  await_exit
+  if [ "$2" = run ]; then
+    echo "$status" >"$dir/exit"
+    echo "exited $1 $status" >&4
+    until read -r _ <&7; do :; done
+  else
+    signal_child "$1" KILL # what it left behind in its group
+    echo "exited $1 $status" >&4
+  fi
+}
+
+begin() {
+  "$@" "$shell" "$dir/command" <"$dir/stdin" >"$dir/stdout" 2>"$dir/stderr" \
+    3<&- 4<&- 5<&- 6<&- 7<&- 8<&- &
+}
+
+await_exit() { # a signal to the keeper ends its `wait` early
+  status=
+  while :; do
+    interrupted=
+    wait "$pid" 2>/dev/null
+    now=$?
+    [ "$now" = 127 ] && [ -n "$status" ] || status=$now # 127: this shell has told it before
+    [ -n "$interrupted" ] || return
+  done
 }
 
 # --- signals
@@ -73,14 +108,21 @@ signal_child() { # ID NAME
 # --- the launcher
 
 children= # words ID:KEEPER_PID
+runs=     # the same
 
 forget_the_dead() {
   jobs >/dev/null 2>&1 # makes every shell reap, orphans of the agents included when it is PID 1
+  keep_living $children
+  children=$alive
+  keep_living $runs
+  runs=$alive
+}
+
+keep_living() {
   alive=
-  for child in $children; do
+  for child in "$@"; do
     kill -0 "${child#*:}" 2>/dev/null && alive="$alive $child"
   done
-  children=$alive
 }
 
 spawn() {
@@ -88,30 +130,47 @@ spawn() {
   children="$children $1:$!"
 }
 
-signal_all() {
-  for child in $children; do
+run() {
+  "$shell" "$0" "$io" "$1" run &
+  runs="$runs $1:$!"
+}
+
+end_input() {
+  for child in $runs; do
+    [ "${child%:*}" = "$1" ] && [ -s "$io/$1/pid" ] && kill -USR1 "${child#*:}" 2>/dev/null
+  done
+}
+
+tell_runs() {
+  for child in $runs; do echo "running ${child%:*}" >&4; done
+}
+
+signal_all() { # NAME ID:KEEPER_PID…
+  name=$1
+  shift
+  for child in "$@"; do
     # A keeper that has only just started writes the pid any moment now.
     until [ -s "$io/${child%:*}/pid" ] || ! kill -0 "${child#*:}" 2>/dev/null; do
       pause
       forget_the_dead
     done
-    signal_child "${child%:*}" "$1"
+    signal_child "${child%:*}" "$name"
   done
 }
 
 pause() { sleep 0.05 2>/dev/null || sleep 1; }
 
-await_all() {
-  for child in $children; do wait "${child#*:}" 2>/dev/null; done
-  children=
+await_all() { # ID:KEEPER_PID…
+  for child in "$@"; do wait "${child#*:}" 2>/dev/null; done
 }
 
 stop() {
   trap '' TERM INT
   trap - CHLD
-  signal_all TERM
-  { sleep "$GRACE_SECONDS"; signal_all KILL; } </dev/null >/dev/null 2>&1 3<&- 4<&- &
-  await_all
+  signal_all TERM $children $runs
+  for child in $runs; do echo >"$io/${child%:*}/taken"; done # nobody will come for it
+  { sleep "$GRACE_SECONDS"; signal_all KILL $children $runs; } </dev/null >/dev/null 2>&1 3<&- 4<&- &
+  await_all $children $runs
   kill "$!" 2>/dev/null
   exit 0
 }
@@ -129,14 +188,18 @@ serve() {
     case $name in *[!A-Z0-9]*) continue ;; esac
     case $verb in
       spawn) spawn "$id" ;;
+      run) run "$id" ;;
       signal) [ -n "$name" ] && signal_child "$id" "$name" ;;
+      eof) end_input "$id" ;;
       reset)
-        signal_all KILL
-        await_all
+        signal_all KILL $children
+        await_all $children
+        children=
+        tell_runs
         echo "ready $id" >&4
         ;;
     esac
   done
 }
 
-if [ $# -ge 2 ]; then keep "$2"; else serve; fi
+if [ $# -ge 2 ]; then keep "$2" "${3-}"; else serve; fi

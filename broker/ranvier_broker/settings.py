@@ -39,9 +39,14 @@ class Settings:
     token_file: Path
     io_dir: Path
     bin_dir: Path
+    executions_dir: Path
     home: str
     ready_port: int
     mounts: tuple[MountSettings, ...]
+
+    def authorization(self) -> str:
+        """The header's value: a bearer token from a file that is replaced from time to time."""
+        return f"Bearer {self.token_file.read_text().strip()}"
 
 
 VARIABLES: Final = {
@@ -54,6 +59,8 @@ VARIABLES: Final = {
     "RANVIER_TOKEN_FILE": "file with the bearer token; read again for every request",
     "RANVIER_IO_DIR": "folder for named pipes, shared with the devbox container (/ranvier/io)",
     "RANVIER_BIN_DIR": "folder for launcher.sh, read by the devbox container (/ranvier/bin)",
+    "RANVIER_EXECUTIONS_DIR": "folder for executions and their output, the broker's alone "
+    "(/ranvier/executions)",
     "RANVIER_HOME": "home directory in the devbox container (/home/user)",
     "RANVIER_READY_PORT": "port that answers 200 once every agent is ready (8089)",
     "RANVIER_MOUNTS": "JSON list of {index, axon_id, protocol, agent_binary, launch_args, "
@@ -82,6 +89,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         token_file=Path(get("RANVIER_TOKEN_FILE")),
         io_dir=Path(get("RANVIER_IO_DIR", "/ranvier/io")),
         bin_dir=Path(get("RANVIER_BIN_DIR", "/ranvier/bin")),
+        executions_dir=Path(get("RANVIER_EXECUTIONS_DIR", "/ranvier/executions")),
         home=home,
         ready_port=_number("RANVIER_READY_PORT", get("RANVIER_READY_PORT", "8089")),
         mounts=_mounts(get("RANVIER_MOUNTS"), home),

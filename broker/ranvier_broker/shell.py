@@ -10,7 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from ranvier_broker import commands, events
 from ranvier_broker.bridge import Bridge, Child, ChildCommand
@@ -20,6 +20,9 @@ from ranvier_broker.one_turn import Mount
 from ranvier_broker.readiness import Readiness
 from ranvier_broker.settings import MountSettings, Settings
 from ranvier_broker.turns import TurnMachine
+
+if TYPE_CHECKING:
+    from ranvier_broker.executions.line import Line
 
 BACKLOG_BYTES_MAX: Final = 16 * 1024 * 1024
 """Bytes that an agent has not taken from its stdin, or bytes of requests that it has not answered,
@@ -91,12 +94,27 @@ class Broker:
             server = await readiness.serve(self._settings.ready_port)
             loaded = self._load_journal()
             journal.set_result(loaded)
+            line = self._serve_executions(clock, group)
             try:
                 await asyncio.Event().wait()
             finally:
                 server.close()
+                line.close()
                 await self._flush(mounts)
                 loaded.close()
+
+    def _serve_executions(self, clock: Clock, group: asyncio.TaskGroup) -> "Line":
+        """Imported late: no agent waits for it."""
+        from ranvier_broker.executions.desk import Desk
+        from ranvier_broker.executions.line import Line
+        from ranvier_broker.executions.shelf import Shelf
+
+        settings = self._settings
+        shelf = Shelf(settings.executions_dir, settings.io_dir, settings.home)
+        line = Line(settings, group)
+        desk = Desk(shelf, self._bridge, clock.now_ms, line.report)
+        group.create_task(line.run(desk))
+        return line
 
     async def _flush(self, mounts: "list[MountShell]") -> None:
         """Let the last events reach the disk, unless the journal is away."""

@@ -137,6 +137,7 @@ class SleepReason(StrEnum):
     ALREADY_ASLEEP = "AlreadyAsleep"
     UNREAD_EVENT = "UnreadEvent"
     TURN_OPEN = "TurnOpen"
+    EXECUTION_RUNNING = "ExecutionRunning"
     STARTING = "Starting"
     RECENT_ACTIVITY = "RecentActivity"
     LEASE_VALID = "LeaseValid"
@@ -236,6 +237,27 @@ class AppendAnswer(Wire):
 
     first_sequence: int
     last_sequence: int
+
+
+class ExecutingReport(Wire):
+    """Whether the sidecar of this generation's pod has executions under way (W3)."""
+
+    generation: int
+    executing: bool
+
+
+class CallFailed(Wire):
+    """Why the sidecar did not do what it was asked."""
+
+    code: str
+    message: str
+
+
+class CallAnswer(Wire):
+    """The sidecar's answer to a call: one of the two."""
+
+    ok: dict[str, Any] | None = None
+    error: CallFailed | None = None
 
 
 class ErrorBody(Wire):

@@ -94,7 +94,10 @@ class Server:
 
 @dataclass
 class Box:
-    """One devbox; what is published and seen is the first mount's axon."""
+    """One devbox; what is published and seen is the first mount's axon.
+
+    Without a mount the axon stands apart, and there is no agent.
+    """
 
     server: Server
     folder: Path
@@ -106,6 +109,7 @@ class Box:
     shell: str = "/bin/sh"
     generation: int = 1
     ready_port: int = 0
+    has_mount: bool = True
     api_url: str = ""
     axon_id: str = ""
     more_axons: list[str] = field(default_factory=list)
@@ -150,7 +154,8 @@ class Box:
         return await self.as_operator("PUT", f"devboxes/{self.uid}", binding)
 
     def _mounts(self) -> Iterator[tuple[int, str, str, Sequence[str]]]:
-        for index, axon in enumerate((self.axon_id, *self.more_axons)):
+        mounted = (self.axon_id, *self.more_axons) if self.has_mount else ()
+        for index, axon in enumerate(mounted):
             yield index, axon, *self.others.get(axon, (self.protocol, self.agent))
 
     async def mount(self, protocol: str, agent: Sequence[str]) -> str:
@@ -193,6 +198,7 @@ class Box:
             "RANVIER_TOKEN_FILE": str(self.folder / "token"),
             "RANVIER_IO_DIR": str(self.folder / "io"),
             "RANVIER_BIN_DIR": str(self.folder / "bin"),
+            "RANVIER_EXECUTIONS_DIR": str(self.folder / "executions"),
             "RANVIER_HOME": str(self.folder / "home"),
             "RANVIER_READY_PORT": str(self.ready_port),
             "RANVIER_MOUNTS": json.dumps(mounts),

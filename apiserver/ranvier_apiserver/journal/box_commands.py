@@ -16,6 +16,7 @@ from ranvier.internal import (
     AttachRequest,
     DevboxBinding,
     DevboxView,
+    ExecutingReport,
     SleepAnswer,
     SleepReason,
     SleepRequest,
@@ -122,6 +123,7 @@ class Sleep(Command[SleepAnswer]):
             generation=answer.generation,
             asleep=True,
             resume_requested=False,
+            executing=False,
             mounts=tuple(closed),
         )
         draft.put_devbox(self.uid, asleep)
@@ -150,6 +152,30 @@ class KeepAlive(Command[None]):
 
 
 @dataclass(frozen=True, slots=True)
+class FindDevbox(Command[DevboxView]):
+    reads: ClassVar[bool] = True
+    uid: str
+
+    def run(self, draft: Draft) -> DevboxView:
+        return views.devbox_view(draft, draft.devbox(self.uid))
+
+
+@dataclass(frozen=True, slots=True)
+class ReportExecuting(Command[None]):
+    """W3: either this is first and no sleep is granted, or a sleep was and nothing is started."""
+
+    uid: str
+    report: ExecutingReport
+
+    def run(self, draft: Draft) -> None:
+        devbox = draft.devbox(self.uid)
+        _require_generation(devbox, self.report.generation)
+        reported = devboxes.report(devbox, self.report.executing, draft.now_ms)
+        if reported != devbox:
+            draft.put_devbox(self.uid, reported)
+
+
+@dataclass(frozen=True, slots=True)
 class Attach(Command[AttachAnswer]):
     """T5: a broker takes its mount; whoever had it before is fenced from here on."""
 
@@ -160,11 +186,7 @@ class Attach(Command[AttachAnswer]):
     def run(self, draft: Draft) -> AttachAnswer:
         devbox = draft.devbox(self.uid)
         mount = _mount(devbox, self.index)
-        if self.request.generation < devbox.generation:
-            raise Fenced(
-                f"This pod is of generation {self.request.generation}, but the devbox is at "
-                f"generation {devbox.generation}: it was put to sleep since. The pod will go."
-            )
+        _require_generation(devbox, self.request.generation)
         draft.live_axon(mount.axon_id)
         attached, turn = mounts.attach(mount, draft.now_ms)
         if turn is not None:
@@ -211,6 +233,14 @@ class Append(Command[AppendAnswer]):
             )
         draft.put_devbox(self.uid, _with_mount(devbox, appended))
         return AppendAnswer(first_sequence=appended.last_first, last_sequence=appended.last_last)
+
+
+def _require_generation(devbox: Devbox, generation: int) -> None:
+    if generation < devbox.generation:
+        raise Fenced(
+            f"This pod is of generation {generation}, but the devbox is at generation "
+            f"{devbox.generation}: it was put to sleep since. The pod will go."
+        )
 
 
 def _mount(devbox: Devbox, index: int) -> Mount:

@@ -15,6 +15,7 @@ from ranvier.internal import (
     AxonBindingView,
     DevboxBinding,
     DevboxView,
+    ExecutingReport,
     SleepAnswer,
     SleepRequest,
 )
@@ -190,6 +191,12 @@ class EngineStore:
         count = max(1, len(request.events))
         command = box_commands.Append(uid, index, request, state, count, size)
         return await self._writer.submit(command)
+
+    async def devbox(self, uid: str) -> DevboxView:
+        return await self._writer.submit(box_commands.FindDevbox(uid))
+
+    async def report_executing(self, uid: str, report: ExecutingReport) -> None:
+        await self._writer.submit(box_commands.ReportExecuting(uid, report))
 
     async def mounted_axons(self, uid: str) -> frozenset[str]:
         return await self._writer.submit(box_commands.MountedAxons(uid))

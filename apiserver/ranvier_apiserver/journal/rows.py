@@ -26,7 +26,7 @@ AXON_FIELDS: Final = "number, axon_id, name, metadata, created_at_ms, deleted_at
 CLAIM_FIELDS: Final = "resource_uid, axon_id, namespace, name, metadata, deletion_policy"
 DEVBOX_FIELDS: Final = (
     "uid, namespace, name, wake_on_event, held, last_activity_ms, generation, asleep,"
-    " resume_requested"
+    " resume_requested, executing"
 )
 MOUNT_FIELDS: Final = (
     "devbox_uid, mount_index, axon_id, protocol, cursor, control_cursor, last_activity_ms, epoch,"
@@ -110,11 +110,13 @@ def devbox_row(devbox: Devbox) -> Row:
         devbox.generation,
         devbox.asleep,
         devbox.resume_requested,
+        devbox.executing,
     )
 
 
 def devbox_from(row: Row, mounts: tuple[Mount, ...]) -> Devbox:
-    uid, namespace, name, wake_on_event, held, activity, generation, asleep, resume = row
+    uid, namespace, name, wake_on_event, held, activity, generation, asleep, *flags = row
+    resume, executing = flags
     return Devbox(
         uid=uid,
         namespace=namespace,
@@ -125,6 +127,7 @@ def devbox_from(row: Row, mounts: tuple[Mount, ...]) -> Devbox:
         generation=generation,
         asleep=bool(asleep),
         resume_requested=bool(resume),
+        executing=bool(executing),
         mounts=mounts,
     )
 

@@ -18,6 +18,7 @@ from ranvier.internal import (
     AxonBindingView,
     DevboxBinding,
     DevboxView,
+    ExecutingReport,
     SleepAnswer,
     SleepRequest,
 )
@@ -196,6 +197,8 @@ class Store(Protocol):
     # --- what brokers do
     async def attach(self, uid: str, index: int, request: AttachRequest) -> AttachAnswer: ...
     async def append(self, uid: str, index: int, request: AppendRequest) -> AppendAnswer: ...
+    async def devbox(self, uid: str) -> DevboxView: ...
+    async def report_executing(self, uid: str, report: ExecutingReport) -> None: ...
     async def mounted_axons(self, uid: str) -> frozenset[str]: ...
 
     # --- upkeep

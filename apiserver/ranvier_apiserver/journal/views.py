@@ -50,6 +50,7 @@ def sleep_facts(draft: Draft, devbox: Devbox) -> SleepFacts:
         wanted=devboxes.is_wanted(devbox, any(fact.unread for fact in facts)),
         last_activity_ms=devbox.last_activity_ms,
         mounts=facts,
+        executing=devbox.executing,
     )
 
 

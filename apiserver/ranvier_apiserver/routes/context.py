@@ -15,6 +15,7 @@ from ranvier_apiserver.bodies import Intake
 from ranvier_apiserver.errors import BadInput, NoCluster
 from ranvier_apiserver.fleet import Fleet
 from ranvier_apiserver.journal.store import Store
+from ranvier_apiserver.sidecars import Sidecars
 from ranvier_apiserver.tail import Tails
 from ranvier_apiserver.waker import Waker
 
@@ -31,6 +32,7 @@ class Context:
     authenticator: Authenticator
     sql: SqlEngine
     intake: Intake = field(default_factory=Intake)
+    sidecars: Sidecars = field(default_factory=Sidecars)
     fleet: Fleet | None = None
     """None where there is no Kubernetes."""
 
@@ -58,8 +60,13 @@ async def _fleet(request: Request) -> Fleet:
     return fleet
 
 
+async def _sidecars(request: Request) -> Sidecars:
+    return context_of(request).sidecars
+
+
 Caller = Annotated[Principal, Depends(principal_of)]
 TheStore = Annotated[Store, Depends(_store)]
+TheSidecars = Annotated[Sidecars, Depends(_sidecars)]
 TheFleet = Annotated[Fleet, Depends(_fleet)]
 
 

@@ -51,6 +51,11 @@ BLUEPRINTS: Final = (
     Parameter("status", _TEXT, "Those in this state"),
 )
 SECRETS: Final = (PAGE[0],)
+LINES_MAX: Final = 1_000_000
+LINES_DEFAULT: Final = 100
+_LINES: Final = {"type": "integer", "minimum": 0, "maximum": LINES_MAX, "default": LINES_DEFAULT}
+EXECUTION: Final = (Parameter("last_n", _LINES, "Lines of each output in the answer, its last"),)
+STREAM: Final = (Parameter("offset", _SEQUENCE, "The byte to begin with"),)
 AFTER: Final = Parameter("after_sequence", _SEQUENCE, "Events after this one, oldest first")
 FILTER: Final = (
     Parameter("origin", _TEXT, f"Comma-separated: {', '.join(Origin)}"),
@@ -85,6 +90,22 @@ def sequence(params: Mapping[str, str], name: str) -> int | None:
     value = _integer(params, name, 0)
     if not 0 <= value <= SEQUENCE_MAX:
         raise InvalidField(f"{name}: must be a sequence number, 0 or more.")
+    return value
+
+
+def last_n(params: Mapping[str, str]) -> int:
+    """Lines of output in an answer."""
+    value = _integer(params, "last_n", LINES_DEFAULT) if params.get("last_n") else LINES_DEFAULT
+    if not 0 <= value <= LINES_MAX:
+        raise InvalidField(f"last_n: must be 0 to {LINES_MAX}; a stream has all of the output.")
+    return value
+
+
+def offset(params: Mapping[str, str]) -> int:
+    """A byte of an output; the beginning when it is left out."""
+    value = _integer(params, "offset", 0) if params.get("offset") else 0
+    if not 0 <= value <= SEQUENCE_MAX:
+        raise InvalidField("offset: must be a number of bytes, 0 or more.")
     return value
 
 

@@ -4,24 +4,20 @@ A plain ASGI endpoint: it lives for hours, so it must end by itself when the rea
 axon is deleted or the server stops.
 """
 
-import asyncio
 import logging
-from typing import Final
 
 from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
-from ranvier_apiserver import auth, frames, problems, stalled, tail
+from ranvier_apiserver import auth, problems, tail
 from ranvier_apiserver.errors import Forbidden, RanvierError
 from ranvier_apiserver.identities import Broker
 from ranvier_apiserver.routes import queries
 from ranvier_apiserver.routes.context import Context
 from ranvier_apiserver.routes.described import Operation, described
-from ranvier_apiserver.routes.presence import until_gone
+from ranvier_apiserver.routes.streaming import EventStream
 
 log = logging.getLogger(__name__)
-
-END: Final = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
 @described(Operation(parameters=(queries.AFTER, *queries.FILTER), media_type="text/event-stream"))
@@ -44,23 +40,16 @@ class Subscribe:
             await problems.answer(error)(scope, receive, send)
             return
 
-        async def emit(chunk: bytes) -> None:
-            try:
-                async with asyncio.timeout(stalled.STALLED_SECONDS):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            except TimeoutError:
-                self._drop(scope, axon_id)
-
-        async def stream() -> None:
+        async def follow(emit: tail.Emit) -> None:
             store, tails = self._context.store, self._context.tails
             await tail.stream(store, tails, axon_id, after, only, emit)
 
-        await send({"type": "http.response.start", "status": 200, "headers": frames.HEADERS})
-        await emit(frames.OPEN)
-        if await until_gone(receive, stream):
-            await send(END)
+        def stalled() -> None:
+            self._stalled(scope, axon_id)
 
-    def _drop(self, scope: Scope, axon_id: str) -> None:
+        await EventStream(follow, stalled)(scope, receive, send)
+
+    def _stalled(self, scope: Scope, axon_id: str) -> None:
         """What the reader has seen it knows itself, and can subscribe again after that."""
         self._context.tails.dropped += 1
         client = scope.get("client")
@@ -68,7 +57,6 @@ class Subscribe:
             "a subscriber took nothing and was dropped",
             extra={"axon_id": axon_id, "client": client[0] if client else None},
         )
-        stalled.drop(scope)
 
     async def _allow(self, scope: Scope, axon_id: str) -> None:
         """API keys may read every axon, brokers those of their own mounts."""

@@ -14,6 +14,8 @@ IO_DIR: Final = "/ranvier/io"
 """Named pipes between broker and launcher, in memory."""
 BIN_DIR: Final = "/ranvier/bin"
 """The launcher; the broker writes it, the agent's container only reads it."""
+EXECUTIONS_DIR: Final = "/ranvier/executions"
+"""Output of executions; the broker's alone, kept as long as the pod."""
 TOKEN_DIR: Final = "/var/run/secrets/ranvier"
 TOKEN_AUDIENCE: Final = "ranvier"
 TOKEN_SECONDS: Final = 3600
@@ -37,6 +39,7 @@ def broker_container(settings: Settings, identity: Mapping[str, str]) -> dict[st
             "RANVIER_TOKEN_FILE": f"{TOKEN_DIR}/token",
             "RANVIER_IO_DIR": IO_DIR,
             "RANVIER_BIN_DIR": BIN_DIR,
+            "RANVIER_EXECUTIONS_DIR": EXECUTIONS_DIR,
             "RANVIER_READY_PORT": str(READY_PORT),
         }
     )
@@ -62,6 +65,7 @@ def broker_container(settings: Settings, identity: Mapping[str, str]) -> dict[st
         "volumeMounts": [
             {"name": "io", "mountPath": IO_DIR},
             {"name": "bin", "mountPath": BIN_DIR},
+            {"name": "executions", "mountPath": EXECUTIONS_DIR},
             {"name": "token", "mountPath": TOKEN_DIR, "readOnly": True},
         ],
         "securityContext": {**restricted(), "readOnlyRootFilesystem": True},

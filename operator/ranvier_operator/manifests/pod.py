@@ -43,6 +43,9 @@ IO_BYTES: Final = "64Mi"
 logs."""
 BIN_BYTES: Final = "8Mi"
 """Size limit of the launcher's directory."""
+EXECUTIONS_BYTES: Final = "4Gi"
+"""Size limit of what executions wrote: above what the broker keeps and what 32 of them may write
+beside it, so a pod is never evicted for it."""
 _NODE_LOST_TAINTS: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
@@ -88,6 +91,7 @@ def _spec(devbox: Devbox, wanted: PodWanted, generation: int, settings: Settings
             },
             {"name": "io", "emptyDir": {"medium": "Memory", "sizeLimit": IO_BYTES}},
             {"name": "bin", "emptyDir": {"sizeLimit": BIN_BYTES}},
+            {"name": "executions", "emptyDir": {"sizeLimit": EXECUTIONS_BYTES}},
             token_volume(),
         ],
         # With an entrypoint the end of the container is the end of the devbox.

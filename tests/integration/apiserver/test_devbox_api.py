@@ -279,7 +279,7 @@ async def test_what_can_not_be_is_refused_at_once_with_a_next_step(plant: Plant)
         with pytest.raises(BadRequestError, match="only one that is suspend"):
             await plant.runloop.api.devboxes.resume(box.id)
         with pytest.raises(APIStatusError, match="not of this version") as caught:
-            await plant.runloop.api.devboxes.read_file_contents(box.id, file_path="x")
+            await plant.runloop.api.devboxes.create_ssh_key(box.id)
         assert caught.value.status_code == 501
         with pytest.raises(APIStatusError, match="not of this version"):
             await plant.runloop.api.devboxes.list_disk_snapshots()

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 from ranvier_broker.bridge import Bridge, Child, ChildCommand
+from ranvier_broker.executions.events import Execution
+from ranvier_broker.executions.shelf import Shelf
+from ranvier_broker.fifos import FifoWriter
 
 FACT_SECONDS_MAX = 10.0
 SHELLS = {
@@ -239,3 +242,61 @@ async def test_a_missing_program_is_status_127(container: Container) -> None:
     container.bridge.spawn(command, heard)
     await until(lambda: heard.status == 127, "no exit")
     assert b"not found" in heard.err
+
+
+class HeardOfRuns:
+    """A listener that keeps what it hears of runs."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.exits: dict[str, int] = {}
+        self.listed: frozenset[str] | None = None
+
+    def run_started(self, run_id: str) -> None:
+        self.started.append(run_id)
+
+    def run_exited(self, run_id: str, status: int) -> None:
+        self.exits[run_id] = status
+
+    def runs_listed(self, run_ids: frozenset[str], listing: int) -> None:
+        self.listed = run_ids
+
+
+async def test_a_run_outlives_its_broker_and_keeps_every_byte(container: Container) -> None:
+    """No broker reads for a while, and the one that comes asks for nothing but a reset."""
+    home = str(container.folder / "home")
+    shelf = Shelf(container.folder / "executions", container.folder / "io", home)
+    list(shelf.load())
+    script = 'while read -r line; do echo "got $line"; done; head -c 50000 /dev/zero; exit 9'
+    shelf.lay_out(Execution("exe_1", script, True, 10**6))
+    heard = HeardOfRuns()
+    container.bridge.listen_to_runs(heard)
+    container.bridge.start_run("exe_1")
+    await until(lambda: heard.started == ["exe_1"], "not started")
+    stdin = FifoWriter(shelf.pipe("exe_1", "stdin"))
+    stdin.write(b"one\n")
+    stdin.close()  # as a broker's end does; the run must not take it for the end of its input
+    container.bridge._events.close()
+    container.bridge._control.close()
+
+    container.bridge = Bridge(container.folder / "io", container.folder / "bin")
+    container.bridge.open()
+    heard = HeardOfRuns()
+    container.bridge.listen_to_runs(heard)
+    await until(lambda: heard.listed == {"exe_1"}, "not listed")
+    stdin = FifoWriter(shelf.pipe("exe_1", "stdin"))
+    stdin.write(b"two\n")
+    stdin.close()
+    container.bridge.request("eof exe_1")
+    await until(lambda: heard.exits == {"exe_1": 9}, "no exit")
+    assert shelf.exit_status("exe_1") == 9
+    output = os.open(shelf.pipe("exe_1", "stdout"), os.O_RDONLY | os.O_NONBLOCK)
+    assert os.read(output, 100_000) == b"got one\ngot two\n" + bytes(50_000)
+    os.close(output)
+    shelf.release("exe_1")
+    deadline = time.monotonic() + FACT_SECONDS_MAX
+    while heard.listed:  # a listing is of its moment, and the keeper takes one to go
+        assert time.monotonic() < deadline, "its keeper stayed"
+        heard.listed = None
+        container.bridge._reset()
+        await until(lambda: heard.listed is not None, "not listed again")

@@ -94,6 +94,7 @@ def test_the_whole_pod() -> None:
                         },
                         {"name": "RANVIER_IO_DIR", "value": "/ranvier/io"},
                         {"name": "RANVIER_BIN_DIR", "value": "/ranvier/bin"},
+                        {"name": "RANVIER_EXECUTIONS_DIR", "value": "/ranvier/executions"},
                         {"name": "RANVIER_READY_PORT", "value": "8089"},
                         {
                             "name": "RANVIER_POD_UID",
@@ -116,6 +117,7 @@ def test_the_whole_pod() -> None:
                     "volumeMounts": [
                         {"name": "io", "mountPath": "/ranvier/io"},
                         {"name": "bin", "mountPath": "/ranvier/bin"},
+                        {"name": "executions", "mountPath": "/ranvier/executions"},
                         {
                             "name": "token",
                             "mountPath": "/var/run/secrets/ranvier",
@@ -156,6 +158,7 @@ def test_the_whole_pod() -> None:
                 {"name": "home", "persistentVolumeClaim": {"claimName": "fixer-home"}},
                 {"name": "io", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
                 {"name": "bin", "emptyDir": {"sizeLimit": "8Mi"}},
+                {"name": "executions", "emptyDir": {"sizeLimit": "4Gi"}},
                 {
                     "name": "token",
                     "projected": {

@@ -1,0 +1,2 @@
+-- Whether the sidecar has executions under way: no sleep is granted meanwhile (W3).
+ALTER TABLE devbox ADD COLUMN executing INTEGER NOT NULL DEFAULT 0;
