@@ -31,6 +31,10 @@ PATIENCE_SECONDS: Final = 20.0
 """How long a call waits for a line and its answer, beyond what it asks the sidecar to wait; below
 the 30 s after which the published clients ask again."""
 
+BACK_SECONDS: Final = 5.0
+"""How long a call whose line broke waits for the next line. A sidecar that was restarted is back in
+that time; one that is not has gone with its pod, and a caller that asks again is told so."""
+
 CALLS_WAITING_MAX: Final = 1024
 """Calls to one devbox that were not answered yet; more are refused."""
 
@@ -114,11 +118,10 @@ class Sidecars:
         """Ask a sidecar. Raises SidecarAway, TooBusy, and what stands in REFUSALS."""
         try:
             async with asyncio.timeout(wait_seconds + PATIENCE_SECONDS):
-                while True:
-                    line = await self._line(devbox_uid)
-                    answer = await self._ask(line, devbox_uid, op, members)
-                    if answer is not None:
-                        break
+                line = await self._line(devbox_uid)
+                while (answer := await self._ask(line, devbox_uid, op, members)) is None:
+                    async with asyncio.timeout(BACK_SECONDS):
+                        line = await self._line(devbox_uid)
         except TimeoutError:
             raise SidecarAway from None
         if answer.ok is not None:

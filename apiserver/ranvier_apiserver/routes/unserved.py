@@ -15,14 +15,6 @@ router = APIRouter(prefix=PREFIX, include_in_schema=False)
 """Stands behind all others, so what comes to be served is answered by whoever serves it."""
 
 CALLS: Final = (
-    "execute",
-    "execute_async",
-    "execute_sync",
-    "executions/{rest:path}",
-    "read_file_contents",
-    "write_file_contents",
-    "upload_file",
-    "download_file",
     "logs",
     "logs/tail",
     "usage",
