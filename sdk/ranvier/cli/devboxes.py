@@ -4,7 +4,8 @@ from typing import Annotated, Final
 
 import typer
 
-from ranvier.cli import output
+from ranvier.cli import executions, output
+from ranvier.cli.executions import DevboxArgument
 from ranvier.cli.output import Format, FormatOption, QuietOption
 from ranvier.cli.target import client_of
 
@@ -15,8 +16,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Devboxes: the machines of agents, asleep between events.",
 )
-
-DevboxArgument = Annotated[str, typer.Argument(help="Id of the devbox.", metavar="DEVBOX")]
 
 
 @app.command("list", epilog="\b\nExample:\n  ranvier devbox list --status suspended")
@@ -82,6 +81,12 @@ def wait(
     """
     with client_of(context) as client:
         output.table([client.devboxes.wait_for_status(devbox, [status])], COLUMNS, form)
+
+
+app.command("exec", epilog=executions.EXEC_EPILOG, context_settings=executions.EXEC_CONTEXT)(
+    executions.exec_command
+)
+app.command("logs")(executions.logs)
 
 
 @app.command("keep-alive")

@@ -68,6 +68,16 @@ def say(text: str = "", *, end: str = "\n", to_stderr: bool = False) -> None:
         raise NobodyReads from None
 
 
+def raw(text: str, *, to_stderr: bool = False) -> None:
+    """Print what a user's own command has written, as it is. Raises NobodyReads."""
+    stream = sys.stderr if to_stderr else sys.stdout
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        raise NobodyReads from None
+
+
 def printable(text: str) -> str:
     """The text without what could command a terminal: agents and webhooks may say anything."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -20,7 +20,7 @@ import httpx
 from ranvier.client import axon_calls, devbox_calls, settings, transport
 from ranvier.client.attempts import Attempts, Done
 from ranvier.client.calls import Call, Result
-from ranvier.client.tails import Interrupted, Tail
+from ranvier.client.tails import EventTail, Interrupted, Item, OutputTail, Tail
 from ranvier.events import AxonEvent, Origin
 
 P = ParamSpec("P")
@@ -97,7 +97,7 @@ class AsyncAxons:
         the axon is gone, `ConnectionFailed` when the first connection does not come about.
         """
         tries = self._client.settings.retries + 1
-        tail = Tail(axon_id, after_sequence, origins, event_types, tries_max=tries)
+        tail = EventTail(axon_id, after_sequence, origins, event_types, tries_max=tries)
         return AsyncSubscription(self._client, tail)
 
     async def history(
@@ -128,12 +128,36 @@ class AsyncDevboxes:
     resume: Final = _Performed(devbox_calls.resume)
     shutdown: Final = _Performed(devbox_calls.shutdown)
     keep_alive: Final = _Performed(devbox_calls.keep_alive)
+    executions: Final = _Performed(devbox_calls.executions)
+    execute_async: Final = _Performed(devbox_calls.execute_async)
+    execution: Final = _Performed(devbox_calls.execution)
+    send_stdin: Final = _Performed(devbox_calls.send_stdin)
+    kill: Final = _Performed(devbox_calls.kill)
+
+    async def output(
+        self,
+        devbox_id: str,
+        execution_id: str,
+        output: devbox_calls.Output = "stdout",
+        *,
+        offset: int = 0,
+    ) -> AsyncGenerator[str, None]:
+        """What a command writes, from a byte on, until it has ended. Lost connections are made
+        again and go on where they broke."""
+        tries = self._client.settings.retries + 1
+        tail = OutputTail(devbox_id, execution_id, output, offset, tries_max=tries)
+        is_completed = False
+        while not is_completed:
+            # A stream may also end because the server does: what ends after the command is whole.
+            is_completed = (await self.execution(devbox_id, execution_id)).is_completed
+            async for text in self._client.stream(tail):
+                yield text
 
 
 class AsyncSubscription:
     """A running subscription: iterate it. `last_sequence` is where it would be resumed."""
 
-    def __init__(self, client: "AsyncRanvier", tail: Tail) -> None:
+    def __init__(self, client: "AsyncRanvier", tail: EventTail) -> None:
         self._tail = tail
         self._events = client.stream(tail)
 
@@ -217,8 +241,8 @@ class AsyncRanvier:
                 again = outcome
             await asyncio.sleep(again.seconds)
 
-    async def stream(self, tail: Tail) -> AsyncGenerator[AxonEvent, None]:
-        """Deliver a subscription over as many connections as it takes."""
+    async def stream(self, tail: Tail[Item]) -> AsyncGenerator[Item, None]:
+        """Deliver a stream over as many connections as it takes."""
         while True:
             try:
                 async with self._http.stream(
@@ -235,8 +259,10 @@ class AsyncRanvier:
                     else:
                         tail.opened()
                         async for chunk in response.aiter_bytes():
-                            for event in tail.feed(chunk):
-                                yield event
+                            for item in tail.feed(chunk):
+                                yield item
+                        if tail.has_end:
+                            return
                         wait = tail.ended(random.random())
             except Interrupted:
                 wait = tail.ended(random.random())

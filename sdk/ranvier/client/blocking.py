@@ -20,7 +20,7 @@ import httpx
 from ranvier.client import axon_calls, devbox_calls, settings, transport
 from ranvier.client.attempts import Attempts, Done
 from ranvier.client.calls import Call, Result
-from ranvier.client.tails import Interrupted, Tail
+from ranvier.client.tails import EventTail, Interrupted, Item, OutputTail, Tail
 from ranvier.events import AxonEvent, Origin
 
 P = ParamSpec("P")
@@ -93,7 +93,7 @@ class Axons:
         As `AsyncRanvier`'s; iterating blocks until an event comes.
         """
         tries = self._client.settings.retries + 1
-        tail = Tail(axon_id, after_sequence, origins, event_types, tries_max=tries)
+        tail = EventTail(axon_id, after_sequence, origins, event_types, tries_max=tries)
         return Subscription(self._client, tail)
 
     def history(self, axon_id: str, after_sequence: int = 0) -> Generator[AxonEvent, None, None]:
@@ -122,12 +122,35 @@ class Devboxes:
     resume: Final = _Performed(devbox_calls.resume)
     shutdown: Final = _Performed(devbox_calls.shutdown)
     keep_alive: Final = _Performed(devbox_calls.keep_alive)
+    executions: Final = _Performed(devbox_calls.executions)
+    execute_async: Final = _Performed(devbox_calls.execute_async)
+    execution: Final = _Performed(devbox_calls.execution)
+    send_stdin: Final = _Performed(devbox_calls.send_stdin)
+    kill: Final = _Performed(devbox_calls.kill)
+
+    def output(
+        self,
+        devbox_id: str,
+        execution_id: str,
+        output: devbox_calls.Output = "stdout",
+        *,
+        offset: int = 0,
+    ) -> Generator[str, None, None]:
+        """What a command writes, from a byte on, until it has ended. Lost connections are made
+        again and go on where they broke."""
+        tries = self._client.settings.retries + 1
+        tail = OutputTail(devbox_id, execution_id, output, offset, tries_max=tries)
+        is_completed = False
+        while not is_completed:
+            # A stream may also end because the server does: what ends after the command is whole.
+            is_completed = (self.execution(devbox_id, execution_id)).is_completed
+            yield from self._client.stream(tail)
 
 
 class Subscription:
     """A running subscription: iterate it. `last_sequence` is where it would be resumed."""
 
-    def __init__(self, client: "Ranvier", tail: Tail) -> None:
+    def __init__(self, client: "Ranvier", tail: EventTail) -> None:
         self._tail = tail
         self._events = client.stream(tail)
 
@@ -211,8 +234,8 @@ class Ranvier:
                 again = outcome
             time.sleep(again.seconds)
 
-    def stream(self, tail: Tail) -> Generator[AxonEvent, None, None]:
-        """Deliver a subscription over as many connections as it takes."""
+    def stream(self, tail: Tail[Item]) -> Generator[Item, None, None]:
+        """Deliver a stream over as many connections as it takes."""
         while True:
             try:
                 with self._http.stream(
@@ -229,6 +252,8 @@ class Ranvier:
                         tail.opened()
                         for chunk in response.iter_bytes():
                             yield from tail.feed(chunk)
+                        if tail.has_end:
+                            return
                         wait = tail.ended(random.random())
             except Interrupted:
                 wait = tail.ended(random.random())

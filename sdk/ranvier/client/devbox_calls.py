@@ -1,20 +1,25 @@
-"""The calls on devboxes (Runloop's routes). Pure: no call is made here."""
+"""The calls on devboxes and on commands in them (Runloop's routes). Pure: no call is made here."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from pydantic import TypeAdapter
 
 from ranvier.client.calls import Call, as_page, as_query, given, reader
-from ranvier.client.models import Devbox, Nothing, Page
+from ranvier.client.models import Devbox, Execution, Nothing, Page
 
 DEVBOXES: Final = "/v1/devboxes"
 WAIT_SECONDS: Final = 20.0
 """One wait for a status; shorter than a client waits for an answer."""
 
+Output = Literal["stdout", "stderr"]
+Signal = Literal["EOF", "INTERRUPT"]
+
 _devbox: Final = reader(Devbox)
 _nothing: Final = reader(Nothing)
+_execution: Final = reader(Execution)
+_executions: Final = TypeAdapter(list[Execution])
 _devbox_page: Final = TypeAdapter(Page[Devbox])
 
 
@@ -119,9 +124,56 @@ def keep_alive(devbox_id: str) -> Call[Nothing]:
     return Call("POST", _path(devbox_id, "keep_alive"), _nothing)
 
 
+def executions(devbox_id: str) -> Call[list[Execution]]:
+    """The commands that the devbox still knows of, oldest first, without their output."""
+    return Call("GET", _path(devbox_id, "executions"), _read_executions)
+
+
+def execute_async(
+    devbox_id: str,
+    command: str,
+    *,
+    attach_stdin: bool | None = None,
+    request_id: str | None = None,
+) -> Call[Execution]:
+    """Start a command in a login shell; two calls with one `request_id` start one."""
+    body = given(command=command, attach_stdin=attach_stdin)
+    path = _path(devbox_id, "execute_async")
+    return Call("POST", path, _execution, body=body, request_id=request_id)
+
+
+def execution(devbox_id: str, execution_id: str) -> Call[Execution]:
+    """How a command stands, with the last lines of its output."""
+    return Call("GET", execution_path(devbox_id, execution_id), _execution)
+
+
+def send_stdin(
+    devbox_id: str, execution_id: str, *, text: str | None = None, signal: Signal | None = None
+) -> Call[Nothing]:
+    """Write to the command's stdin, or end it (EOF), or interrupt the command."""
+    body = given(text=text, signal=signal)
+    path = execution_path(devbox_id, execution_id, "send_std_in")
+    return Call("POST", path, _nothing, body=body)
+
+
+def kill(devbox_id: str, execution_id: str) -> Call[Execution]:
+    """Kill a command and all that it started."""
+    return Call("POST", execution_path(devbox_id, execution_id, "kill"), _execution, body={})
+
+
+def execution_path(devbox_id: str, execution_id: str, tail: str = "") -> str:
+    """Path of a route of a command."""
+    end = f"/{tail}" if tail else ""
+    return _path(devbox_id, f"executions/{quote(execution_id, safe='')}{end}")
+
+
 def _path(devbox_id: str, tail: str = "") -> str:
     return f"{DEVBOXES}/{quote(devbox_id, safe='')}" + (f"/{tail}" if tail else "")
 
 
 def _read_page(body: bytes) -> Page[Devbox]:
     return _devbox_page.validate_python(as_page(body, "devboxes"))
+
+
+def _read_executions(body: bytes) -> list[Execution]:
+    return _executions.validate_python(as_page(body, "executions")["items"])

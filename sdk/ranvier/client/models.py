@@ -130,6 +130,25 @@ class Devbox(Answer):
         return standing or self.failure_reason or self.shutdown_reason
 
 
+class Execution(Answer):
+    """A command in a devbox. `status` is running or completed; only then there is an
+    `exit_status`. `stdout` and `stderr` are last lines, `*_truncated`: there is more than these."""
+
+    devbox_id: str
+    execution_id: str
+    status: str
+    exit_status: int | None = None
+    stdout: str | None = None
+    stderr: str | None = None
+    stdout_truncated: bool | None = None
+    stderr_truncated: bool | None = None
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether the command has ended."""
+        return self.status == "completed"
+
+
 class Nothing(Answer):
     """The answer `{}`: it was done, there is no more to say."""
 
