@@ -125,6 +125,7 @@ class Agent:
     prompt: dict[str, Any] | None = None
     questions: dict[str, int] = field(default_factory=dict)  # id → its number
     is_cancelled: bool = False
+    is_killed: bool = False
 
 
 class MountInTheWorld(RuleBasedStateMachine):
@@ -164,6 +165,10 @@ class MountInTheWorld(RuleBasedStateMachine):
                 case commands.StartAgent(run, _):
                     assert self.agent is None
                     self.starting = run
+                case commands.SignalAgent(run, commands.Signal.KILL):
+                    assert self.agent is not None
+                    assert self.agent.run == run
+                    self.agent.is_killed = True
                 case commands.WriteAgent(_, data):
                     for line in data.splitlines():
                         self._agent_gets(json.loads(line))
@@ -255,6 +260,7 @@ class MountInTheWorld(RuleBasedStateMachine):
             self.the_journal_writes: self.to_write is not None,
             self.the_journals_answer_comes: self.answer is not None,
             self.the_agent_starts: self.starting is not None,
+            self.trouble_agent_dies: agent is not None and agent.is_killed,
             self.the_agent_answers: agent is not None and bool(agent.requests),
         }
         return [step for step, is_possible in steps.items() if is_possible]

@@ -34,7 +34,7 @@ class AgentProtocol(StrEnum):
 AxonId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[-_A-Za-z0-9]+$")]
 
 
-Seconds = Annotated[int, Field(ge=1, le=SECONDS_MAX)]
+Seconds = Annotated[int, Field(ge=1, le=SECONDS_MAX, json_schema_extra={"format": "int32"})]
 
 
 class AxonRef(Model):
