@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from scripted_play import play, store, write_line
+from scripted_play import keep, play, store, write_line
 
 FLAGS = set(sys.argv[1:])
 
@@ -35,7 +35,7 @@ class Session:
         Session.live[session_id] = self
 
     def save(self) -> None:
-        store(self.id).write_text(json.dumps(self.prompts))
+        keep(self.id, self.prompts)
 
     def update(self, kind: str, **members: Any) -> None:
         params = {"sessionId": self.id, "update": {"sessionUpdate": kind, **members}}

@@ -13,7 +13,7 @@ import threading
 import uuid
 from typing import Any
 
-from scripted_play import play, store, write_line
+from scripted_play import keep, play, store, write_line
 
 _answers: dict[str, "queue.Queue[Any]"] = {}
 _prompts: "queue.Queue[str]" = queue.Queue()
@@ -87,7 +87,7 @@ class Session:
             if not _is_busy.is_set():
                 _begin()
             self.prompts.append(text)
-            store(self.id).write_text(json.dumps(self.prompts))
+            keep(self.id, self.prompts)
             self.write("system", subtype="init", cwd=os.getcwd(), permissionMode="default")
             try:
                 self._ended(play(self, text, _cancelled))

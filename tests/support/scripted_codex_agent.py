@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from scripted_play import play, store, write_line
+from scripted_play import keep, play, store, write_line
 
 Json = dict[str, Any]
 
@@ -133,7 +133,7 @@ def turn_start(params: Json) -> Json:
         return {"turn": {"id": thread.turn_id, "status": "inProgress"}}
     text = "".join(part.get("text", "") for part in params["input"])
     thread.prompts.append(text)
-    store(thread.id).write_text(json.dumps(thread.prompts))
+    keep(thread.id, thread.prompts)
     thread.turn_id = str(uuid.uuid4())
     return {"turn": {"id": thread.turn_id, "status": "inProgress"}}
 

@@ -57,6 +57,14 @@ def store(session_id: str) -> Path:
     return folder / f"{session_id}.json"
 
 
+def keep(session_id: str, prompts: list[str]) -> None:
+    """Write them as one: who is killed in the midst leaves the session as it was."""
+    path = store(session_id)
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(prompts))
+    draft.replace(path)
+
+
 def say(session: Session, rest: str, _: Cancelled) -> str | None:
     session.say(rest)
     return None
