@@ -76,7 +76,8 @@ def test_no_bytes_break_a_route(
     sent = {"authorization": f"Bearer {token}", **more}
     url = f"{shared.url}{path}?{urlencode(query)}"
     with http.stream(method, url, headers=sent, content=body) as answer:
-        assert answer.status_code < 500, answer.read()
+        # What needs a cluster says that there is none (501); that is an answer.
+        assert answer.status_code < 500 or answer.status_code == 501, answer.read()
 
 
 def http_1() -> bytes:
