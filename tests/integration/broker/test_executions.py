@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from broker_box import API_KEY, FACT_SECONDS_MAX, Box, Server
+from published_sdks import PYTHON_VERSIONS, run_node, run_python, typescript_folder
 from ranvier.events import devbox_id
 from runloop_api_client import APIStatusError, AsyncRunloop
 from runloop_api_client.sdk import AsyncDevbox
@@ -359,3 +360,19 @@ async def test_an_execution_outlives_the_api_server(tmp_path: Path) -> None:
             assert (await counting.result()).exit_code == 0
     finally:
         server.kill()
+
+
+async def test_the_published_typescript_sdk_runs_commands_and_moves_files(
+    bench: Bench, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = typescript_folder(tmp_path_factory.mktemp("typescript"))
+    environment = {"RUNLOOP_BASE_URL": bench.box.server.url, "RUNLOOP_API_KEY": API_KEY}
+    await run_node(folder, "execution_journeys.mjs", bench.id, **environment)
+
+
+@PYTHON_VERSIONS
+async def test_each_published_python_sdk_runs_commands_and_moves_files(
+    bench: Bench, version: str
+) -> None:
+    environment = {"RUNLOOP_BASE_URL": bench.box.server.url, "RUNLOOP_API_KEY": API_KEY}
+    await run_python("runloop_execution_journeys.py", version, bench.id, **environment)
