@@ -133,6 +133,9 @@ class StreamMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.create(0)
+        # Begin where rules meet most: somebody follows at every replica.
+        for number in range(self.replica_count):
+            self.subscribe(number, 0, 0)
 
     @precondition(lambda self: sum(not axon.is_deleted for axon in self.axons) < 3)
     @rule(at=ANY)
