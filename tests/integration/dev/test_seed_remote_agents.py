@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
 import published_sdks
 import pytest
 from snippets import SEEDS, blocks
@@ -85,19 +84,10 @@ async def run(place: Path, heading: str, surroundings: dict[str, str]) -> str:
     return (place / "said").read_text()
 
 
-async def serves_devboxes(surroundings: dict[str, str]) -> bool:
-    headers = {"authorization": f"Bearer {surroundings['RUNLOOP_API_KEY']}"}
-    url = f"{surroundings['RUNLOOP_BASE_URL']}/v1/devboxes"
-    async with httpx.AsyncClient(trust_env=False) as http:
-        return (await http.get(url, headers=headers)).status_code != 404
-
-
 @pytest.mark.slow
 async def test_the_examples_of_the_announcement(tmp_path: Path) -> None:
     place = examples(tmp_path)
     async with ranvier_dev(tmp_path) as surroundings:
-        if not await serves_devboxes(surroundings):
-            pytest.skip("this API server has no devboxes over REST")
         said = await run(place, "A conversation", surroundings)
         lines = said.splitlines()
         sequences = [int(line.split()[1].rstrip(":")) for line in lines]
