@@ -81,6 +81,7 @@ def tiers() -> list[Tier]:
         [str(BIN / "mypy"), "--no-error-summary", "-p", "kind", "-p", "stage"],
         [str(BIN / "lint-imports"), "--no-logo"],
         [str(PYTHON), "hack/crdgen.py", "--check"],
+        [str(PYTHON), "hack/docgen.py", "--check"],
     ]
     return [
         Tier("check", "python", check),

@@ -1,4 +1,4 @@
-"""The documentation as a whole: no link leads nowhere, and manifests are understood."""
+"""The documentation as a whole: all of it is found from its index, and no link leads nowhere."""
 
 import re
 from pathlib import Path
@@ -45,6 +45,13 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), f"{name(page)} links to {link}"
         assert not anchor or anchor in anchors(target), f"{name(page)} links to {link}"
+
+
+def test_every_page_stands_in_the_index() -> None:
+    index = {(DOCS / link).resolve() for link in links(DOCS / "README.md")}
+    missing = {name(page) for page in DOCS.rglob("*.md")} - {name(page) for page in index}
+    missing -= {"docs/README.md"}
+    assert not missing, f"add a row to docs/README.md for {sorted(missing)}"
 
 
 def test_every_whole_manifest_is_one_that_the_resources_understand() -> None:
