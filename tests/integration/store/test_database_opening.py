@@ -15,14 +15,15 @@ from ranvier_apiserver.journal.migrations import Script
 from ranvier_apiserver.journal.opening import FILE_NAME
 from ranvier_apiserver.journal.postgresql.engine import PostgresEngine
 
-NOTE = Script(2, "0002_add_a_note", "CREATE TABLE note (text TEXT NOT NULL);")
+NEXT = len(migrations.scripts("sqlite")) + 1
+NOTE = Script(NEXT, f"{NEXT:04}_add_a_note", "CREATE TABLE note (text TEXT NOT NULL);")
 
 
 def with_scripts(monkeypatch: pytest.MonkeyPatch, *more: Script) -> None:
     known = migrations.scripts
 
     def scripts(engine: str) -> list[Script]:
-        return [*known(engine)[:1], *more]
+        return [*known(engine), *more]
 
     monkeypatch.setattr(migrations, "scripts", scripts)
 
@@ -54,7 +55,7 @@ async def test_a_migration_that_fails_leaves_the_journal_as_it_was(
     with monkeypatch.context() as before:
         with_scripts(before)
         axon_id = await opened_with_an_axon(database)
-    broken = Script(2, "0002_break", f"{NOTE.text} INSERT INTO nowhere VALUES (1);")
+    broken = Script(NEXT, f"{NEXT:04}_break", f"{NOTE.text} INSERT INTO nowhere VALUES (1);")
     with monkeypatch.context() as patch:
         with_scripts(patch, broken)
         with pytest.raises(RanvierError, match="nowhere"):
@@ -75,7 +76,7 @@ async def test_a_journal_that_a_newer_program_wrote_is_refused_by_name(
         with_scripts(newer, NOTE)
         await opened_with_an_axon(database)
     with_scripts(monkeypatch)
-    with pytest.raises(JournalFailed, match=r"0002.*0001_journal.*newer Ranvier"):
+    with pytest.raises(JournalFailed, match=rf"{NEXT:04}.*{NEXT - 1:04}_.*newer Ranvier"):
         await EngineStore.open(database.engine, lambda: 1_000)
 
 
