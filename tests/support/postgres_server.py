@@ -34,7 +34,7 @@ GUARD = """
     [ "$word" = removed ] && exit
     pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid"
     while [ -e "$1/data/postmaster.pid" ] && kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
-    rm -rf "$1"
+    until rm -rf "$1" 2>/dev/null; do sleep 0.1; done  # the server's children end after it
 """
 """Waits for one word from the tests, or for their end."""
 
