@@ -94,7 +94,8 @@ async def devbox(stage: Stage) -> AsyncIterator[Box]:
     box = await stage.box()
     yield box
     findings, told = verify(box.journal), box.told()
-    if findings:  # a test that failed in the midst of a turn leaves one open
+    # A test that failed leaves a turn open, or a devbox that sleeps.
+    if findings or box.broker is None or box.broker.poll() is not None:
         await stage.clear()
     assert not findings, f"{findings}\n{told}"
 
