@@ -36,6 +36,7 @@ from ranvier_apiserver.runloop.manifest import Place, Source
 from ranvier_apiserver.runloop.naming import (
     DEVBOX_ID_PREFIX,
     REQUEST_ANNOTATION,
+    is_uid,
     object_name,
     uid_of,
 )
@@ -46,6 +47,8 @@ TICK_SECONDS: Final = 1.0
 """A status can change by time alone (a start that fails for too long), so a wait looks again."""
 ASKS_MAX: Final = 2
 """The journal may be one generation ahead of what was seen of a devbox; it says so."""
+LATE_SECONDS: Final = 1.0
+"""A watch tells of a new object within milliseconds; a loaded one within this."""
 CAUSE: Final = "a suspend was requested through the REST API"
 
 
@@ -98,8 +101,8 @@ class Boxes:
         self._cache.put(made)
         return self._view(view.read(made))
 
-    def retrieve(self, identifier: str) -> Row:
-        return self._view(self._devbox(identifier))
+    async def retrieve(self, identifier: str) -> Row:
+        return self._view(await self._devbox(identifier))
 
     def page(self, ask: Ask, status: Status | None) -> Row:
         now = self._now()
@@ -110,7 +113,7 @@ class Boxes:
         return {"devboxes": [self._view(box) for box in shown], **rest}
 
     async def update(self, identifier: str, params: UpdateDevbox) -> Row:
-        devbox = self._devbox(identifier)
+        devbox = await self._devbox(identifier)
         patch = manifest.update(params, devbox.spec.metadata)
         return self._view(await self._patch(devbox, patch))
 
@@ -119,7 +122,7 @@ class Boxes:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         while True:
-            devbox = self._devbox(identifier)
+            devbox = await self._devbox(identifier)
             if standing(devbox, self._now()).status in wanted:
                 return self._view(devbox)
             left = deadline - loop.time()
@@ -133,13 +136,13 @@ class Boxes:
         try:
             return await self.wait(identifier, wanted, seconds)
         except WaitExpired:
-            return self.retrieve(identifier)
+            return await self.retrieve(identifier)
 
     # --- asked to sleep, to wake, to end
 
     async def suspend(self, identifier: str, once: bytes | None) -> Row:
         """Closed at once, whatever runs; the next event wakes it."""
-        devbox = self._devbox(identifier)
+        devbox = await self._devbox(identifier)
         if _is_repeated(devbox, once):
             return self._view(devbox)
         self._require(devbox, {Status.RUNNING}, "suspended")
@@ -153,7 +156,7 @@ class Boxes:
         return await self._request(devbox, Operation.SUSPEND, answer.generation, once)
 
     async def resume(self, identifier: str, once: bytes | None) -> Row:
-        devbox = self._devbox(identifier)
+        devbox = await self._devbox(identifier)
         if _is_repeated(devbox, once):
             return self._view(devbox)
         if devbox.spec.operating_mode is OperatingMode.SUSPENDED:
@@ -167,13 +170,13 @@ class Boxes:
 
     async def shutdown(self, identifier: str, once: bytes | None) -> Row:
         """From every state, and as often as it is asked."""
-        devbox = self._devbox(identifier)
+        devbox = await self._devbox(identifier)
         if standing(devbox, self._now()).status is Status.SHUTDOWN:
             return self._view(devbox)
         return await self._request(devbox, Operation.SHUTDOWN, 0, once)
 
     async def keep_alive(self, identifier: str) -> None:
-        devbox = self._devbox(identifier)
+        devbox = await self._devbox(identifier)
         awake = {Status.RUNNING, Status.PROVISIONING, Status.INITIALIZING}
         self._require(devbox, awake, "kept alive")
         await self._journal(devbox, self._store.keep_alive(devbox.metadata.uid))
@@ -184,8 +187,13 @@ class Boxes:
 
     # --- inside
 
-    def _devbox(self, identifier: str) -> Devbox:
-        body = self._cache.get(uid_of(DEVBOX_ID_PREFIX, identifier))
+    async def _devbox(self, identifier: str) -> Devbox:
+        uid = uid_of(DEVBOX_ID_PREFIX, identifier)
+        body = self._cache.get(uid)
+        if body is None and is_uid(uid):
+            # Another API server may have made it just now.
+            await self._cache.changed(uid, LATE_SECONDS)
+            body = self._cache.get(uid)
         if body is None:
             raise NotFound(f"There is no devbox {identifier!r}. GET /v1/devboxes lists them.")
         return view.read(body)

@@ -75,7 +75,8 @@ class Cache:
             async with asyncio.timeout(seconds):
                 await signal.wait()
         except TimeoutError:
-            return
+            if uid not in self._known:
+                self._signals.pop(uid, None)  # made-up ids leave nothing behind
 
     # --- inside
 

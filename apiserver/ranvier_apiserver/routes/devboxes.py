@@ -66,7 +66,7 @@ async def page(request: Request, caller: Caller, fleet: TheFleet) -> Row:
 async def retrieve(devbox_id: str, caller: Caller, fleet: TheFleet) -> Row:
     """Retrieve a devbox"""
     auth.require(caller, Scope.DEVBOXES_READ)
-    return fleet.boxes.retrieve(devbox_id)
+    return await fleet.boxes.retrieve(devbox_id)
 
 
 @router.post("/{devbox_id}")

@@ -30,7 +30,7 @@ async def uid_for(context: Context, devbox_id: str) -> str:
 
 async def _status(context: Context, devbox_id: str, uid: str) -> str:
     if context.fleet is not None:
-        return str(context.fleet.boxes.retrieve(devbox_id)["status"])
+        return str((await context.fleet.boxes.retrieve(devbox_id))["status"])
     try:
         known = await context.store.devbox(uid)
     except RanvierError:

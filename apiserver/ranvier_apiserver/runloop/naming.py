@@ -16,12 +16,18 @@ SLUG_CHARACTERS_MAX: Final = 40
 """With a digest behind it the name still fits into a label, and a pod's host name."""
 DIGEST_CHARACTERS: Final = 10
 
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 def uid_of(prefix: str, identifier: str) -> str:
     """The resource's UID in an id; an id of another kind leads nowhere."""
     return identifier.removeprefix(prefix) if identifier.startswith(prefix) else ""
+
+
+def is_uid(text: str) -> bool:
+    """Whether this could be the UID of a Kubernetes object."""
+    return _UUID.fullmatch(text) is not None
 
 
 def object_name(wanted: str | None, seed: bytes, default: str) -> str:
@@ -50,6 +56,7 @@ __all__ = [
     "DEVBOX_ID_PREFIX",
     "REQUEST_ANNOTATION",
     "SECRET_ID_PREFIX",
+    "is_uid",
     "object_name",
     "plain_name",
     "secret_object_name",
