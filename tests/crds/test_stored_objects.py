@@ -34,10 +34,11 @@ def test_defaults_are_written_out(kubectl: Kubectl) -> None:
         "defaults",
         spec={"operatingMode": "Suspended", "image": "x", "mounts": [MOUNT], "home": {}},
     )
+    written = {"protocol": "acp", "silenceDeadlineSeconds": 1800, "cancelGraceSeconds": 10}
     assert kubectl.get("devbox", "defaults")["spec"] == {
         "operatingMode": "Suspended",
         "image": "x",
-        "mounts": [{"brokerMount": MOUNT["brokerMount"] | {"protocol": "acp"}}],
+        "mounts": [{"brokerMount": MOUNT["brokerMount"] | written}],
         "lifecycle": {"resumeTriggers": {"axonEvent": True}},
         "home": {"deletionPolicy": "Delete"},
     }
