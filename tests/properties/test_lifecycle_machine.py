@@ -75,10 +75,11 @@ class Lifecycle(RuleBasedStateMachine):
         """A look; perhaps the operator is killed after so many writes, and another one begins."""
         self.world.journal.reachable = journal_answers
         self.writes_left = killed_after
+        saw_all = self._knows_all() and journal_answers and killed_after is None
         self._operate(self.world.look)
         self.writes_left = None
         self.world.journal.reachable = True
-        if journal_answers and killed_after is None and self.world.hears:
+        if saw_all and self.world.hears:
             self._what_lives_is_right()
 
     @rule()
@@ -187,7 +188,8 @@ class Lifecycle(RuleBasedStateMachine):
         if event_type == "MODIFIED" and "deletionTimestamp" not in body["metadata"]:
             return
         if event_type == "ADDED":
-            assert self.spec.get("operatingMode") != "Suspended", "W5: the owner holds it"
+            heard = self.world.cache.get(DEVBOXES, HERE, NAME) or {"spec": {}}
+            assert heard["spec"].get("operatingMode") != "Suspended", "W5: the owner holds it"
             assert generation <= box.generation, "a generation that the journal never had"
             return
         if event_type == "DELETED" and "deletionTimestamp" in body["metadata"]:
@@ -262,6 +264,11 @@ class Lifecycle(RuleBasedStateMachine):
             return None
         finally:
             self.acting = False
+
+    def _knows_all(self) -> bool:
+        """Whether the operator has heard of everything: a watch may have missed something."""
+        seen = [self.world.cache.get(kind, HERE, NAME) for kind in (DEVBOXES, PODS)]
+        return seen == [self.world.raw(DEVBOXES), self.world.raw(PODS)]
 
     def _guard(self) -> None:
         if self.acting and self.writes_left is not None:
