@@ -152,7 +152,12 @@ class World:
     # --- scheduler, kubelet, broker, waker
 
     def start_pod(self) -> None:
-        """The pod was scheduled, its volume bound, its containers run and are ready."""
+        """The pod was scheduled, its volume bound, its containers run and are ready.
+
+        One that has failed stays so: Kubernetes starts no pod twice.
+        """
+        if self.pod is not None and self.pod["status"].get("phase") == "Failed":
+            return
         self.cluster.report(CLAIMS, HERE, f"{NAME}-home", {"status": {"phase": "Bound"}})
         conditions = [{"type": kind, "status": "True"} for kind in ("PodScheduled", "Ready")]
         status = {
