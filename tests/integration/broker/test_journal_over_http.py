@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ranvier import internal
 from ranvier.events import NewEvent, Origin
-from ranvier_broker import commands, journal
+from ranvier_broker import commands, retrying
 from ranvier_broker.events import Appended, Attached
 from ranvier_broker.journal import HttpJournal
 from ranvier_broker.journal_seam import Lost, Refused
@@ -97,8 +97,8 @@ class Wire:
 
 @pytest.fixture
 async def wire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Wire]:
-    monkeypatch.setattr(journal, "DELAY_SECONDS_FIRST", 0.0)
-    monkeypatch.setattr(journal, "DELAY_SECONDS_MAX", 0.0)
+    monkeypatch.setattr(retrying, "DELAY_SECONDS_FIRST", 0.0)
+    monkeypatch.setattr(retrying, "DELAY_SECONDS_MAX", 0.0)
     (tmp_path / "token").write_text("one\n")
     server = Server()
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
@@ -113,6 +113,7 @@ async def wire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         token_file=tmp_path / "token",
         io_dir=tmp_path,
         bin_dir=tmp_path,
+        executions_dir=tmp_path,
         home="/",
         ready_port=0,
         mounts=(),
