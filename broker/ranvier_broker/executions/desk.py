@@ -30,6 +30,13 @@ STDIN_LOOK_SECONDS: Final = 0.02
 CANNOT_START_STATUS: Final = 126
 """Exit status of what could not be handed to the launcher, as a shell tells it."""
 
+INSIST_SECONDS: Final = 0.5
+"""Pause before what was dropped and still runs is signalled again: a shell that got the signal
+while it started a program waits for that program."""
+
+INSIST_TIMES: Final = 6
+"""Times that it is asked to end; then it is killed."""
+
 START_SECONDS_MAX: Final = 20.0
 """How long a start waits for the launcher's word."""
 
@@ -162,6 +169,17 @@ class Desk:
         if known is not None and known.phase is Phase.RUNNING:
             self._end_input(name)
 
+    def _insist(self, name: str, times: int) -> None:
+        """See to it that what was dropped ends."""
+
+        def again() -> None:
+            self.feed(events.Signalled(name, "TERM" if times > 1 else "KILL"))
+            self._insist(name, times - 1)
+
+        known = self._book.executions.get(name)
+        if times and known is not None and known.is_open:
+            asyncio.get_running_loop().call_later(INSIST_SECONDS, again)
+
     # --- calls
 
     async def answer(self, call: frames.Call) -> dict[str, Any]:
@@ -202,6 +220,7 @@ class Desk:
                 return frames.done()
             case frames.Forget(name):
                 self.feed(events.Dropped(name))
+                self._insist(name, INSIST_TIMES)
                 return frames.done()
             case frames.ListAll():
                 names = list(self._book.executions)
