@@ -31,11 +31,11 @@ CANNOT_START_STATUS: Final = 126
 """Exit status of what could not be handed to the launcher, as a shell tells it."""
 
 INSIST_SECONDS: Final = 0.5
-"""Pause before what was dropped and still runs is signalled again: a shell that got the signal
+"""Pause before what shall end and still runs is signalled again: a shell that got the signal
 while it started a program waits for that program."""
 
-INSIST_TIMES: Final = 6
-"""Times that it is asked to end; then it is killed."""
+INSIST_TIMES: Final = 5
+"""Times that it is asked again; then it is killed."""
 
 START_SECONDS_MAX: Final = 20.0
 """How long a start waits for the launcher's word."""
@@ -146,8 +146,7 @@ class Desk:
         name = execution.execution_id
         self._handles[name] = Handles(self._shelf, execution, self._news[name])
         if execution.seconds_max and execution.is_open:
-            over = events.Signalled(name, "TERM")
-            asyncio.get_running_loop().call_later(execution.seconds_max, self.feed, over)
+            self._insist_later(execution.seconds_max, name, INSIST_TIMES + 1)
 
     def _close(self, name: str) -> None:
         if handles := self._handles.pop(name, None):
@@ -169,16 +168,17 @@ class Desk:
         if known is not None and known.phase is Phase.RUNNING:
             self._end_input(name)
 
+    def _insist_later(self, seconds: float, name: str, times: int) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._insist, name, times)
+
     def _insist(self, name: str, times: int) -> None:
-        """See to it that what was dropped ends."""
-
-        def again() -> None:
-            self.feed(events.Signalled(name, "TERM" if times > 1 else "KILL"))
-            self._insist(name, times - 1)
-
+        """End what was dropped, or is over its time: ask so many times, then kill."""
         known = self._book.executions.get(name)
-        if times and known is not None and known.is_open:
-            asyncio.get_running_loop().call_later(INSIST_SECONDS, again)
+        if known is None or not known.is_open:
+            return
+        self.feed(events.Signalled(name, "TERM" if times else "KILL"))
+        if times:
+            self._insist_later(INSIST_SECONDS, name, times - 1)
 
     # --- calls
 
@@ -220,7 +220,7 @@ class Desk:
                 return frames.done()
             case frames.Forget(name):
                 self.feed(events.Dropped(name))
-                self._insist(name, INSIST_TIMES)
+                self._insist_later(INSIST_SECONDS, name, INSIST_TIMES)
                 return frames.done()
             case frames.ListAll():
                 names = list(self._book.executions)
