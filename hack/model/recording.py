@@ -100,9 +100,17 @@ def scripted_model() -> Iterator[int]:
 
 def written(trace: Trace, home: Path) -> str:
     """The trace as lines, without the paths of this machine, be they absolute or relative to /."""
-    lines = (json.dumps(entry, ensure_ascii=False) for entry in trace)
+    lines = [json.dumps(entry, ensure_ascii=False) for entry in trace]
     machine = str(home).lstrip("/")
-    return "".join(line.replace(machine, HOME_SHOWN) + "\n" for line in lines)
+    shown = {machine: HOME_SHOWN, _as_name(machine): _as_name(HOME_SHOWN)}
+    for path, instead in shown.items():
+        lines = [line.replace(path, instead) for line in lines]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _as_name(path: str) -> str:
+    """How Claude Code names the folder that it keeps for a path."""
+    return path.replace("/", "-")
 
 
 def without(value: Any, lists: Container[str]) -> Any:
