@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ranvier_apiserver.axon_sql.files import SUFFIX
+from ranvier_apiserver.durable import sync
 from ranvier_apiserver.errors import JournalDamaged, JournalFailed, RanvierError
 from ranvier_apiserver.journal.opening import FILE_NAME, read_only
 
@@ -40,9 +41,9 @@ def back_up(data: Path, target: Path) -> int:
     _copy(data / FILE_NAME, partial / FILE_NAME)
     _check(partial / FILE_NAME)
     for folder in (partial / SQL_FOLDER, partial):
-        _sync(folder)
+        sync(folder)
     partial.rename(target)
-    _sync(target.parent)
+    sync(target.parent)
     return sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
 
 
@@ -53,7 +54,7 @@ def _copy(source: Path, target: Path) -> None:
             old.backup(new, pages=-1)
     except sqlite3.Error as error:
         raise JournalFailed(f"{source} could not be copied: {error}. Try again.") from error
-    _sync(target)
+    sync(target)
 
 
 def _check(journal: Path) -> None:
@@ -61,14 +62,6 @@ def _check(journal: Path) -> None:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise JournalDamaged(f"The journal is damaged, and so is this copy of it: {verdict}.")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,7 +10,9 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
+
+from ranvier.merge_patch import patched
 
 from ranvier_dev.kinds import CLAIMS, PODS, SERVED, RawObject, Served, admitted
 
@@ -154,7 +156,7 @@ class Objects:
             patch = {"status": patch.get("status")}
         elif served.has_status:
             patch = {key: value for key, value in patch.items() if key != "status"}
-        return self._change(served, known, merged(known, patch))
+        return self._change(served, known, patched(known, patch))
 
     def delete(
         self, served: Served, namespace: str, name: str, *, uid: str = "", grace: int | None = None
@@ -236,19 +238,6 @@ def matches(body: RawObject, selector: str) -> bool:
         if key not in labels or (has_value and labels[key] != value):
             return False
     return True
-
-
-def merged(body: Any, patch: Any) -> Any:
-    """A JSON merge patch (RFC 7396) carried out."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(body) if isinstance(body, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = merged(result.get(name), value)
-    return result
 
 
 def served_at(group: str, version: str, plural: str) -> Served | None:

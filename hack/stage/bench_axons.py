@@ -28,6 +28,7 @@ from ranvier_apiserver.journal.engine_store import EngineStore
 from ranvier_apiserver.journal.store import AxonQuery
 from ranvier_apiserver.tail import Tails
 
+from stage.ports import free_port
 from stage.shell import ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
@@ -177,8 +178,7 @@ async def measure(few: Journal, many: Journal) -> dict[str, tuple[float, float]]
 
 def started(flags: list[str]) -> float:
     """Seconds from the start of a process to its first answer."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "ranvier_apiserver", "--host", "127.0.0.1", *flags]
     began = time.perf_counter()
     nobody = tempfile.NamedTemporaryFile("w", suffix=".json")  # noqa: SIM115 - closed below

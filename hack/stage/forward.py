@@ -1,13 +1,13 @@
 """A local port of the API server: `kubectl port-forward`, started anew when its pod is replaced."""
 
 import re
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Mapping
 from types import TracebackType
 
+from stage.ports import free_port
 from stage.release import NAMESPACE, RELEASE
 
 START_SECONDS_MAX = 30
@@ -33,9 +33,7 @@ class ApiForward:
         return f"http://127.0.0.1:{self._port}"
 
     def __enter__(self) -> "ApiForward":
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         self._start()
         threading.Thread(target=self._keep, daemon=True).start()
         return self

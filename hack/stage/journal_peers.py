@@ -23,6 +23,7 @@ from kind.processes import run_logged
 from kind.progress import Progress
 from kind.recipe import GoProgram
 
+from stage.ports import free_port
 from stage.shell import PYTHON
 
 START_SECONDS_MAX: Final = 20.0
@@ -156,7 +157,7 @@ PEERS: Final = (
 @contextlib.contextmanager
 def serving(peer: Peer, bench: Bench, folder: Path) -> Iterator[Serving]:
     """The peer on an empty folder, ready to be asked. Raises Failure."""
-    port = _free_port()
+    port = free_port()
     argv = [str(word) for word in peer.argv(bench, folder / "data", port)]
     log = folder / "log"
     with log.open("wb") as output:
@@ -184,8 +185,3 @@ def _until_listening(peer: Peer, process: subprocess.Popen[bytes], port: int, lo
             words = log.read_text(errors="replace")[-2000:]
             raise Failure(f"{peer.name} does not listen:\n{words}", "see whether it runs alone")
         time.sleep(LOOK_SECONDS)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

@@ -16,6 +16,7 @@ import apsw
 from ranvier_apiserver.axon_sql import limits, policy
 from ranvier_apiserver.axon_sql.events_table import EventsTable
 from ranvier_apiserver.axon_sql.limits import Limits
+from ranvier_apiserver.durable import sync
 
 PAGE_BYTES: Final = 4096
 APPLICATION_ID: Final = 0x52564E53
@@ -177,22 +178,14 @@ def create(path: Path) -> None:
         connection.execute(SCHEMA)
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
         connection.close()
-        _sync(new)
+        sync(new)
         try:
             os.link(new, path)
         except FileExistsError:
             return
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         new.unlink()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _is_over(tick: Callable[[], None]) -> bool:

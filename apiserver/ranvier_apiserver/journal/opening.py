@@ -5,12 +5,12 @@ check the file before anything is written, then bring the schema up to date.
 """
 
 import fcntl
-import os
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
+from ranvier_apiserver.durable import sync
 from ranvier_apiserver.errors import JournalDamaged, JournalFailed
 from ranvier_apiserver.journal import migrations, wal
 
@@ -60,7 +60,7 @@ def open_journal(folder: Path) -> Opened:
     except BaseException:
         lock.close()
         raise
-    _sync_folder(folder)
+    sync(folder)
     return Opened(path, connection, lock)
 
 
@@ -135,15 +135,6 @@ def _migrate(path: Path, connection: sqlite3.Connection) -> None:
             f"BEGIN IMMEDIATE; {script.text}\nPRAGMA user_version = {script.number};"
             f" PRAGMA application_id = {APPLICATION_ID}; COMMIT;"
         )
-
-
-def _sync_folder(folder: Path) -> None:
-    """The name of a new file is as durable as its content only after this."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _damaged(path: Path, detail: str) -> JournalDamaged:

@@ -10,7 +10,8 @@ import copy
 import itertools
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+
+from ranvier.merge_patch import patched
 
 from ranvier_operator.clock import Clock
 from ranvier_operator.errors import AlreadyExists, ClusterError, Conflict
@@ -180,7 +181,7 @@ class FakeCluster:
         uid = patch.get("metadata", {}).pop("uid", None)
         if uid is not None and uid != known["metadata"]["uid"]:
             raise Conflict("the UID is another one", status=409)
-        body = _merged(copy.deepcopy(known), patch)
+        body = patched(copy.deepcopy(known), patch)
         if body == known:
             return copy.deepcopy(known)
         return self._store(place, kind, body, "MODIFIED")
@@ -222,16 +223,3 @@ class FakeCluster:
         error, self.fail_next = self.fail_next, None
         if error is not None:
             raise error
-
-
-def _merged(body: Any, patch: Any) -> Any:
-    """RFC 7396."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(body) if isinstance(body, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = _merged(result.get(name), value)
-    return result

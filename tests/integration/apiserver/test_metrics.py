@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,13 +9,7 @@ import httpx
 import pytest
 from api_process import ApiServer, create, publish
 from prometheus_client.parser import text_string_to_metric_families
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from stage.ports import free_port
 
 
 class Scrape:

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import socket
 import subprocess
 import sys
 import time
 
 import httpx
 from broker_box import FACT_SECONDS_MAX, Box
+from stage.ports import free_port
 
 
 def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -37,12 +37,6 @@ def test_starting_imports_nothing_heavy() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "[]\n"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def status_of(port: int) -> int | None:
