@@ -40,7 +40,13 @@ def _parser() -> argparse.ArgumentParser:
         "list", help="print the references of the images that are built by default"
     )
     listing.set_defaults(command=_list)
+    for command in (build, listing):
+        command.add_argument("--all", action="store_true", help="every image, whoever needs it")
     return parser
+
+
+def _chosen(options: argparse.Namespace) -> list[str]:
+    return list(IMAGES) if options.all else _DEFAULT
 
 
 def _build(options: argparse.Namespace, places: Places, progress: Progress) -> int:
@@ -50,11 +56,13 @@ def _build(options: argparse.Namespace, places: Places, progress: Progress) -> i
         return 2
     with locked(places, progress):
         docker = docker_daemon.ensure(places, progress)
-        build_images([IMAGES[name] for name in options.names or _DEFAULT], docker, places, progress)
+        build_images(
+            [IMAGES[name] for name in options.names or _chosen(options)], docker, places, progress
+        )
     return 0
 
 
 def _list(options: argparse.Namespace, places: Places, progress: Progress) -> int:
-    for name in _DEFAULT:
+    for name in _chosen(options):
         print(IMAGES[name].reference)
     return 0

@@ -20,11 +20,13 @@ class ReleaseFailed(Exception):
     """The product could not be installed; the message has the program's last words."""
 
 
-def deploy(env: Mapping[str, str]) -> None:
-    """Build, load and install; returns when operator and API server are ready."""
-    if run([ROOT / "hack" / "images", "build"], env) != 0:
+def deploy(env: Mapping[str, str], *, every_agent: bool = False) -> None:
+    """Build, load and install; returns when operator and API server are ready. `every_agent`: the
+    images of all agents, not of opencode alone."""
+    which = ["--all"] if every_agent else []
+    if run([ROOT / "hack" / "images", "build", *which], env) != 0:
         raise ReleaseFailed("hack/images build failed (see above)")
-    images = read([ROOT / "hack" / "images", "list"], env).split()
+    images = read([ROOT / "hack" / "images", "list", *which], env).split()
     if run([ROOT / "hack" / "cluster", "load", *images], env) != 0:
         raise ReleaseFailed("hack/cluster load failed (see above)")
     install_chart(env)

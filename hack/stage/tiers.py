@@ -59,7 +59,7 @@ class ClusterLoan:
         self.brought_up = not was_up
         env = cluster_environment()
         try:
-            deploy(env)
+            deploy(env, every_agent=True)
         except ReleaseFailed as failure:
             raise RuntimeError(
                 f"the product did not install on the cluster: {failure}"

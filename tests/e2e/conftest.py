@@ -1,11 +1,10 @@
 """The cluster, the installed product, a scripted model, and a namespace a test."""
 
-import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
 from clusters import kubeconfig_environment
-from journeys import Box, kubectl
+from journeys import Box, namespace_for_boxes
 from stage.forward import ApiForward
 from stage.release import api_key
 from stage.shell import ROOT, read
@@ -45,14 +44,5 @@ def key(env: Mapping[str, str]) -> str:
 @pytest.fixture
 async def box(env: Mapping[str, str]) -> AsyncIterator[Box]:
     """An empty namespace for one devbox; gone after the test."""
-    namespace = f"e2e-{uuid.uuid4().hex[:8]}"
-    await kubectl(env, "create", "namespace", namespace)
-    await kubectl(
-        env,
-        *("label", "namespace", namespace),
-        "pod-security.kubernetes.io/enforce=restricted",
-    )
-    try:
+    async with namespace_for_boxes(env) as namespace:
         yield Box(env, namespace)
-    finally:
-        await kubectl(env, "delete", "namespace", namespace, "--wait=false")

@@ -12,37 +12,22 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
-from ranvier.events import AxonEvent, Origin
-from ranvier.sse import SseParser
+from axon_client import FACT_SECONDS_MAX, AxonClient
 
-FACT_SECONDS_MAX = 60.0
-"""Reached by failures alone; where ten programs want each core, a start takes long."""
 API_KEY = "key-0123456789abcdef"
 OPERATOR = "operator-token-0123456789"
 AGENT = Path(__file__).with_name("scripted_acp_agent.py")
-
-Event = dict[str, Any]
 
 
 def peak_mib(process: int) -> float:
     """The most memory that a process ever had (VmHWM of proc(5))."""
     status = Path(f"/proc/{process}/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
-def payload(event: Event) -> Any:
-    return json.loads(event["payload"])
-
-
-def as_event(event: Event) -> AxonEvent:
-    known = (event["axon_id"], event["sequence"], event["timestamp_ms"], Origin(event["origin"]))
-    return AxonEvent(*known, event["source"], event["event_type"], event["payload"])
 
 
 class Server:
@@ -93,7 +78,7 @@ class Server:
 
 
 @dataclass
-class Box:
+class Box(AxonClient):
     """One devbox; what is published and seen is the first mount's axon.
 
     Without a mount the axon stands apart, and there is no agent.
@@ -111,14 +96,12 @@ class Box:
     ready_port: int = 0
     has_mount: bool = True
     api_url: str = ""
-    axon_id: str = ""
+    """What the broker is told, where it is not the server's own address."""
     more_axons: list[str] = field(default_factory=list)
     others: dict[str, tuple[str, Sequence[str]]] = field(default_factory=dict)
     """Protocol and agent by axon, where they are not the first mount's."""
-    seconds_max: float = FACT_SECONDS_MAX
     deadlines: dict[str, int] = field(default_factory=dict)
     """`…_seconds` of every mount, where they are not the broker's own."""
-    events: list[Event] = field(default_factory=list)
     broker: subprocess.Popen[bytes] | None = None
     launcher: subprocess.Popen[bytes] | None = None
 
@@ -126,20 +109,18 @@ class Box:
         for name in ("io", "bin", "home"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         (self.folder / "token").write_text(self.server.add_broker(self.uid))
-        self.http = httpx.AsyncClient(base_url=self.server.url, trust_env=False, timeout=15)
-        self._news = asyncio.Condition()
-        self._of_type: dict[str, list[Event]] = {}
+        self.url, self.api_key = self.server.url, API_KEY
+        self.work_folder = str(self.folder / "home")
+        self._connect()
         binding = {"namespace": "test", "name": "axon"}
         answer = await self.as_operator("PUT", f"axons/{self.uid}-axon", binding)
         self.axon_id = answer["axon_id"]
         await self.bind()
-        self._watching = asyncio.ensure_future(self._watch())
+        self._follow()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._watching.cancel()
-        await asyncio.gather(self._watching, return_exceptions=True)
-        await self.http.aclose()
+        await self._leave()
         self.stop_broker()
         self.stop_launcher()
         for process in self.agents():  # a launcher that was killed left them behind
@@ -241,9 +222,10 @@ class Box:
 
     @property
     def log(self) -> str:
+        """The broker's."""
         return (self.folder / "broker.log").read_text()
 
-    # --- the axon
+    # --- the apiserver's operator
 
     async def as_operator(self, verb: str, path: str, body: Any) -> Any:
         headers = {"authorization": f"Bearer {OPERATOR}"}
@@ -251,124 +233,6 @@ class Box:
         answer = await self.http.request(verb, url, json=body, headers=headers)
         assert answer.status_code == 200, answer.text
         return answer.json()
-
-    async def publish(
-        self, event_type: str, value: Any, origin: str = "USER_EVENT", axon_id: str = ""
-    ) -> int:
-        """Publish an event, on the first mount's axon where none is named; return its sequence."""
-        text = value if isinstance(value, str) else json.dumps(value)
-        body = {"event_type": event_type, "origin": origin, "source": "test", "payload": text}
-        headers = {"authorization": f"Bearer {API_KEY}"}
-        url = f"/v1/axons/{axon_id or self.axon_id}/publish"
-        answer = await self.http.post(url, json=body, headers=headers)
-        assert answer.status_code == 200, answer.text
-        return int(answer.json()["sequence"])
-
-    async def _watch(self) -> None:
-        headers = {"authorization": f"Bearer {API_KEY}"}
-        while True:
-            after = self.events[-1]["sequence"] if self.events else 0
-            url = f"/v1/axons/{self.axon_id}/subscribe/sse?after_sequence={after}"
-            try:
-                async with self.http.stream("GET", url, headers=headers) as response:
-                    parser = SseParser()
-                    async for chunk in response.aiter_bytes():
-                        async with self._news:
-                            for message in parser.feed(chunk):
-                                self._take(json.loads(message.data))
-                            self._news.notify_all()
-            except httpx.HTTPError:
-                await asyncio.sleep(0.05)
-
-    def _take(self, event: Event) -> None:
-        self.events.append(event)
-        if event["origin"] not in ("USER_EVENT", "EXTERNAL_EVENT"):
-            self._of_type.setdefault(event["event_type"], []).append(event)
-
-    async def until(self, what: str, holds: Callable[[], Any]) -> Any:
-        """Wait until the axon makes it true; the failure shows the axon."""
-        try:
-            async with asyncio.timeout(self.seconds_max), self._news:
-                await self._news.wait_for(holds)
-        except TimeoutError:
-            raise AssertionError(f"{what}:\n{self.told()}\n--- broker\n{self.log}") from None
-        return holds()
-
-    def of_type(self, event_type: str) -> list[Event]:
-        """Such events of the broker or the agent, so far."""
-        return self._of_type.get(event_type, [])
-
-    def find(self, event_type: str, after: int = 0, **members: Any) -> Event | None:
-        """The first such event after a sequence whose payload has these members."""
-        for event in self.of_type(event_type):
-            if event["sequence"] <= after:
-                continue
-            if not members or members.items() <= payload(event).items():
-                return event
-        return None
-
-    def at(self, sequence: int) -> Event | None:
-        """The event of this sequence, once it was seen."""
-        return self.events[sequence - 1] if len(self.events) >= sequence else None
-
-    async def seen(self, event_type: str, after: int = 0, **members: Any) -> Event:
-        """Wait for such an event of the broker or the agent."""
-        what = f"no {event_type} {members or ''} after {after}"
-        event: Event = await self.until(what, lambda: self.find(event_type, after, **members))
-        return event
-
-    async def ended(self, trigger: int) -> Event:
-        """Wait for the end of the turn that this event started."""
-        started = await self.seen("turn.started", trigger, trigger_sequence=trigger)
-        turn_id = payload(started)["turn_id"]
-
-        def find() -> Event | None:
-            for kind in ("turn.completed", "turn.failed", "turn.cancelled"):
-                if event := self.find(kind, trigger, turn_id=turn_id):
-                    return event
-            return None
-
-        event: Event = await self.until(f"the turn of {trigger} has no end", find)
-        return event
-
-    async def axon(self, axon_id: str, until: str) -> list[Event]:
-        """The events of another axon, read until one of this type."""
-        headers = {"authorization": f"Bearer {API_KEY}"}
-        url = f"/v1/axons/{axon_id}/subscribe/sse"
-        found: list[Event] = []
-        async with (
-            asyncio.timeout(self.seconds_max),
-            self.http.stream("GET", url, headers=headers) as response,
-        ):
-            parser = SseParser()
-            async for chunk in response.aiter_bytes():
-                events = [json.loads(message.data) for message in parser.feed(chunk)]
-                found += events
-                if any(event["event_type"] == until for event in events):
-                    return found
-        raise AssertionError(f"no {until} on {axon_id}")
-
-    def text(self, after: int, before: int) -> str:
-        """What the agent said between two sequences."""
-        updates = [
-            payload(event)["update"]
-            for event in self.events
-            if event["event_type"] == "session/update" and after < event["sequence"] < before
-        ]
-        chunks = [u for u in updates if u["sessionUpdate"] == "agent_message_chunk"]
-        return "".join(chunk["content"].get("text", "") for chunk in chunks)
-
-    @property
-    def journal(self) -> list[AxonEvent]:
-        """What was seen of the axon, in the words that everybody shares."""
-        return [as_event(event) for event in self.events]
-
-    def told(self) -> str:
-        """The axon, for people."""
-        return "\n".join(
-            f"{e['sequence']:4} {e['origin']:14} {e['event_type']:26} {e['payload'][:110]}"
-            for e in self.events
-        )
 
     async def fall_asleep(self) -> None:
         """Suspended by force; the pod is gone with all its processes, the home stays."""
@@ -382,23 +246,6 @@ class Box:
         while left := self.agents():  # on a busy machine an agent's children take a moment to die
             assert time.monotonic() < deadline, f"processes that nobody ended: {left}"
             await asyncio.sleep(0.05)
-
-    # --- what an ACP client does
-
-    async def greet(self) -> str:
-        """initialize and session/new; return the session's id."""
-        sent = await self.publish("initialize", {"protocolVersion": 1, "clientCapabilities": {}})
-        params = {"cwd": str(self.folder / "home"), "mcpServers": []}
-        await self.publish("session/new", params)
-        await self.seen("initialize", sent)
-        return str(payload(await self.seen("session/new", sent))["sessionId"])
-
-    async def prompt(self, session_id: str, text: str) -> int:
-        blocks = [{"type": "text", "text": text}]
-        return await self.publish("session/prompt", {"sessionId": session_id, "prompt": blocks})
-
-    async def cancel(self, session_id: str) -> int:
-        return await self.publish("session/cancel", {"sessionId": session_id})
 
 
 def _end(process: subprocess.Popen[bytes] | None, by: signal.Signals) -> int:

@@ -5,6 +5,7 @@ words that make it do things. The conformance suite is written in terms of these
 """
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
-from broker_box import FACT_SECONDS_MAX, Box, Event, payload
+from axon_client import FACT_SECONDS_MAX, AxonClient, Event, payload
 from kind.agents import Program
 
 HERE = Path(__file__).parent
@@ -24,22 +25,22 @@ class Dialect(Protocol):
 
     protocol: str
 
-    async def greet(self, box: Box) -> str:
+    async def greet(self, axon: AxonClient) -> str:
         """What a client does first, whether or not another did it before; return the session."""
 
-    async def prompt(self, box: Box, session: str, text: str) -> int:
+    async def prompt(self, axon: AxonClient, session: str, text: str) -> int:
         """Publish a prompt; return its sequence."""
 
-    async def cancel(self, box: Box, session: str) -> int:
+    async def cancel(self, axon: AxonClient, session: str) -> int:
         """Publish a cancel of the open turn."""
 
-    async def asked(self, box: Box, after: int) -> Event:
+    async def asked(self, axon: AxonClient, after: int) -> Event:
         """Wait for the agent's question for permission."""
 
-    async def allow(self, box: Box, question: Event) -> None:
+    async def allow(self, axon: AxonClient, question: Event) -> None:
         """Answer it: yes, this once."""
 
-    def text(self, box: Box, after: int, before: int) -> str:
+    def text(self, axon: AxonClient, after: int, before: int) -> str:
         """What the agent told the client between two sequences."""
 
 
@@ -48,26 +49,26 @@ class Acp:
 
     protocol = "acp"
 
-    async def greet(self, box: Box) -> str:
-        return await box.greet()
+    async def greet(self, axon: AxonClient) -> str:
+        return await axon.greet()
 
-    async def prompt(self, box: Box, session: str, text: str) -> int:
-        return await box.prompt(session, text)
+    async def prompt(self, axon: AxonClient, session: str, text: str) -> int:
+        return await axon.prompt(session, text)
 
-    async def cancel(self, box: Box, session: str) -> int:
-        return await box.cancel(session)
+    async def cancel(self, axon: AxonClient, session: str) -> int:
+        return await axon.cancel(session)
 
-    async def asked(self, box: Box, after: int) -> Event:
-        return await box.seen("session/request_permission", after)
+    async def asked(self, axon: AxonClient, after: int) -> Event:
+        return await axon.seen("session/request_permission", after)
 
-    async def allow(self, box: Box, question: Event) -> None:
+    async def allow(self, axon: AxonClient, question: Event) -> None:
         options = payload(question)["options"]
         once = next(option for option in options if option["kind"] == "allow_once")
         outcome = {"outcome": {"outcome": "selected", "optionId": once["optionId"]}}
-        await box.publish("session/request_permission", outcome)
+        await axon.publish("session/request_permission", outcome)
 
-    def text(self, box: Box, after: int, before: int) -> str:
-        return box.text(after, before)
+    def text(self, axon: AxonClient, after: int, before: int) -> str:
+        return axon.text(after, before)
 
 
 class Claude:
@@ -75,57 +76,57 @@ class Claude:
 
     protocol = "claude_json"
 
-    async def greet(self, box: Box) -> str:
+    async def greet(self, axon: AxonClient) -> str:
         request = {"subtype": "initialize", "hooks": None}
-        sequence = await self.control(box, request)
-        await self.answered(box, sequence)
+        sequence = await self.control(axon, request)
+        await self.answered(axon, sequence)
         return ""
 
-    async def prompt(self, box: Box, session: str, text: str) -> int:
+    async def prompt(self, axon: AxonClient, session: str, text: str) -> int:
         message = {"role": "user", "content": text}
         line = {"type": "user", "message": message, "parent_tool_use_id": None}
-        return await box.publish("query", line)
+        return await axon.publish("query", line)
 
-    async def cancel(self, box: Box, session: str) -> int:
-        return await self.control(box, {"subtype": "interrupt"})
+    async def cancel(self, axon: AxonClient, session: str) -> int:
+        return await self.control(axon, {"subtype": "interrupt"})
 
-    async def asked(self, box: Box, after: int) -> Event:
-        return await box.seen("control_request", after)
+    async def asked(self, axon: AxonClient, after: int) -> Event:
+        return await axon.seen("control_request", after)
 
-    async def allow(self, box: Box, question: Event) -> None:
+    async def allow(self, axon: AxonClient, question: Event) -> None:
         asked = payload(question)
         answer = {"behavior": "allow", "updatedInput": asked["request"]["input"]}
         response = {"subtype": "success", "request_id": asked["request_id"], "response": answer}
-        await box.publish("control_response", {"type": "control_response", "response": response})
+        await axon.publish("control_response", {"type": "control_response", "response": response})
 
-    def text(self, box: Box, after: int, before: int) -> str:
+    def text(self, axon: AxonClient, after: int, before: int) -> str:
         deltas = [
             payload(event)["event"].get("delta", {})
-            for event in box.events
+            for event in axon.events
             if event["event_type"] == "stream_event" and after < event["sequence"] < before
         ]
         return "".join(delta.get("text", "") for delta in deltas)
 
-    async def control(self, box: Box, request: dict[str, Any]) -> int:
+    async def control(self, axon: AxonClient, request: dict[str, Any]) -> int:
         """Publish a control request with an id of its own; return its sequence."""
-        request_id = f"req_{len(box.events)}_{json.dumps(request)[:40]}"
+        request_id = f"req_{len(axon.events)}_{json.dumps(request)[:40]}"
         line = {"type": "control_request", "request_id": request_id, "request": request}
-        return await box.publish("control_request", line)
+        return await axon.publish("control_request", line)
 
-    async def answered(self, box: Box, sequence: int) -> dict[str, Any]:
+    async def answered(self, axon: AxonClient, sequence: int) -> dict[str, Any]:
         """Wait for the answer to the control request of this sequence."""
-        asked = await box.until("published", lambda: box.at(sequence))
+        asked = await axon.until("published", lambda: axon.at(sequence))
         wanted = payload(asked)["request_id"]
 
         def find() -> Any:
-            for event in box.events:
+            for event in axon.events:
                 if event["event_type"] == "control_response" and event["sequence"] > sequence:
                     response: dict[str, Any] = payload(event)["response"]
                     if response["request_id"] == wanted:
                         return response
             return None
 
-        response: dict[str, Any] = await box.until(f"no answer to {wanted}", find)
+        response: dict[str, Any] = await axon.until(f"no answer to {wanted}", find)
         return response
 
 
@@ -134,45 +135,67 @@ class Codex:
 
     protocol = "codex_app_server"
 
-    async def greet(self, box: Box) -> str:
+    async def greet(self, axon: AxonClient) -> str:
         client = {"name": "test", "version": "0"}
-        greeted = await self.request(box, "initialize", {"clientInfo": client})
-        opened = await self.request(box, "thread/start", {"cwd": str(box.folder / "home")})
-        await self.answered(box, greeted)
-        return str((await self.answered(box, opened))["result"]["thread"]["id"])
+        greeted = await self.request(axon, "initialize", {"clientInfo": client})
+        opened = await self.request(axon, "thread/start", {"cwd": axon.work_folder})
+        await self.answered(axon, greeted)
+        return str((await self.answered(axon, opened))["result"]["thread"]["id"])
 
-    async def prompt(self, box: Box, session: str, text: str) -> int:
+    async def prompt(self, axon: AxonClient, session: str, text: str) -> int:
         params = {"threadId": session, "input": [{"type": "text", "text": text}]}
-        return await self.request(box, "turn/start", params)
+        return await self.request(axon, "turn/start", params)
 
-    async def cancel(self, box: Box, session: str) -> int:
-        last = [payload(e) for e in box.events if e["event_type"] == "turn/started"][-1]
+    async def cancel(self, axon: AxonClient, session: str) -> int:
+        last = [payload(e) for e in axon.events if e["event_type"] == "turn/started"][-1]
         params = {"threadId": session, "turnId": last["params"]["turn"]["id"]}
-        return await self.request(box, "turn/interrupt", params)
+        return await self.request(axon, "turn/interrupt", params)
 
-    async def asked(self, box: Box, after: int) -> Event:
-        return await box.seen("item/commandExecution/requestApproval", after)
+    async def asked(self, axon: AxonClient, after: int) -> Event:
+        return await axon.seen("item/commandExecution/requestApproval", after)
 
-    async def allow(self, box: Box, question: Event) -> None:
+    async def allow(self, axon: AxonClient, question: Event) -> None:
         answer = {"id": payload(question)["id"], "result": {"decision": "accept"}}
-        await box.publish("response", answer)
+        await axon.publish("response", answer)
 
-    def text(self, box: Box, after: int, before: int) -> str:
+    def text(self, axon: AxonClient, after: int, before: int) -> str:
         return "".join(
             payload(event)["params"]["delta"]
-            for event in box.events
+            for event in axon.events
             if event["event_type"] == "item/agentMessage/delta"
             and after < event["sequence"] < before
         )
 
-    async def request(self, box: Box, method: str, params: dict[str, Any]) -> int:
+    async def request(self, axon: AxonClient, method: str, params: dict[str, Any]) -> int:
         """Publish a request with an id of its own; return its sequence."""
-        return await box.publish(method, {"id": str(uuid4()), "method": method, "params": params})
+        return await axon.publish(method, {"id": str(uuid4()), "method": method, "params": params})
 
-    async def answered(self, box: Box, sequence: int) -> dict[str, Any]:
+    async def answered(self, axon: AxonClient, sequence: int) -> dict[str, Any]:
         """Wait for the answer to the request of this sequence."""
-        asked = await box.until("published", lambda: box.at(sequence))
-        return dict(payload(await box.seen("response", sequence, id=payload(asked)["id"])))
+        asked = await axon.until("published", lambda: axon.at(sequence))
+        return dict(payload(await axon.seen("response", sequence, id=payload(asked)["id"])))
+
+
+MEMORY = re.compile(r"HISTORY (?:prompts=)?(\d+) (.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a session's model is told of its past: how many prompts, and the first of them."""
+
+    prompts: int
+    first: str
+
+    @classmethod
+    async def of(cls, axon: AxonClient, client: Dialect, trigger: int) -> "Memory":
+        """From the turn of a prompt that asks for it."""
+        end = await axon.completed(trigger)
+        told = MEMORY.search(client.text(axon, trigger, end["sequence"]))
+        assert told is not None, axon.told()
+        return cls(int(told[1]), told[2].strip())
+
+    def grew_to(self, later: "Memory") -> bool:
+        return later.first == self.first and later.prompts > self.prompts
 
 
 @dataclass(frozen=True)

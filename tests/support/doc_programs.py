@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from broker_box import API_KEY, FACT_SECONDS_MAX, Server
+from axon_client import FACT_SECONDS_MAX
+from broker_box import API_KEY, Server
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 NAMED = re.compile(r"^```python\n# (\w+\.py)\n(.*?)^```", re.DOTALL | re.MULTILINE)

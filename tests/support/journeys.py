@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -83,6 +84,28 @@ class Box:
         found: dict[str, Any] = await until("devbox suspended", sleeps)
         return found
 
+    async def apply(self, manifests: str) -> None:
+        """Apply manifests with this box and its axon among them; wait for the axon's id."""
+        await self.kubectl("apply", "-f", "-", text=manifests)
+
+        async def axon_id() -> str:
+            return str((await self.get("axon")).get("status", {}).get("axonId", ""))
+
+        self.axon_id = await until("axon has an id", axon_id)
+
+
+@asynccontextmanager
+async def namespace_for_boxes(env: Mapping[str, str]) -> AsyncIterator[str]:
+    """An empty namespace with the strictest rules for pods; deleted in the end."""
+    namespace = f"e2e-{uuid.uuid4().hex[:8]}"
+    metadata = {"name": namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+    await kubectl(env, "create", "-f", "-", text=json.dumps(body))
+    try:
+        yield namespace
+    finally:
+        await kubectl(env, "delete", "namespace", namespace, "--wait=false")
+
 
 OPENCODE_IMAGE = "ranvier/devbox-opencode:dev"
 
@@ -156,12 +179,7 @@ def manifests(box: Box, model_url: str, idle_seconds: int | None, mode: str = "R
 
 async def apply(box: Box, model_url: str, idle_seconds: int | None) -> None:
     """Apply the manifests and wait for the axon's id."""
-    await box.kubectl("apply", "-f", "-", text=manifests(box, model_url, idle_seconds))
-
-    async def axon_id() -> str:
-        return str((await box.get("axon")).get("status", {}).get("axonId", ""))
-
-    box.axon_id = await until("axon has an id", axon_id)
+    await box.apply(manifests(box, model_url, idle_seconds))
 
 
 @asynccontextmanager

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from broker_box import FACT_SECONDS_MAX, Box, Server, payload, peak_mib
+from axon_client import FACT_SECONDS_MAX, payload
+from broker_box import Box, Server, peak_mib
 from ranvier.verify import verify
 
 IS_SOAK: Final = os.environ.get("RANVIER_SOAK") == "1"

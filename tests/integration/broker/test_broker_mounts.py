@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from broker_box import AGENT, Box, Event, payload
+from axon_client import Event, payload
+from broker_box import AGENT, Box
 from dialects import SCRIPTED
 
 

@@ -7,7 +7,8 @@ import sys
 import time
 
 import httpx
-from broker_box import FACT_SECONDS_MAX, Box
+from axon_client import FACT_SECONDS_MAX
+from broker_box import Box
 from stage.ports import free_port
 
 

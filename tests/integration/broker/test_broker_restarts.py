@@ -6,7 +6,8 @@ import signal
 import sys
 
 import pytest
-from broker_box import Box, payload
+from axon_client import payload
+from broker_box import Box
 
 
 async def has_history(box: Box, session: str, count: int, first: str) -> None:

@@ -1,6 +1,7 @@
 """Whole turns over real processes: API server, broker, launcher, agent (DESIGN.md, T1 to T8)."""
 
-from broker_box import Box, payload
+from axon_client import payload
+from broker_box import Box
 from ranvier.events import devbox_id
 
 

@@ -8,16 +8,15 @@ in the midst of a turn is replaced.
 """
 
 import os
-import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
-from broker_box import Box, Event, Server, payload
-from dialects import SCRIPTED, Cast, Dialect, Words
+from axon_client import Event, payload
+from broker_box import Box, Server
+from dialects import SCRIPTED, Cast, Dialect, Memory, Words
 from kind.errors import Failure
 from ranvier.events import TURN_TERMINALS
 from ranvier.verify import verify
@@ -100,37 +99,8 @@ async def devbox(stage: Stage) -> AsyncIterator[Box]:
     assert not findings, f"{findings}\n{told}"
 
 
-async def completed(box: Box, trigger: int) -> Event:
-    """Wait for the turn's end and see that it was a good one."""
-    end = await box.ended(trigger)
-    assert end["event_type"] == "turn.completed", box.told()
-    return end
-
-
 def after(box: Box, sequence: int) -> list[Event]:
     return [event for event in box.events if event["sequence"] > sequence]
-
-
-MEMORY = re.compile(r"HISTORY (?:prompts=)?(\d+) (.*)", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What a session's model is told of its past: how many prompts, and the first of them."""
-
-    prompts: int
-    first: str
-
-    @classmethod
-    async def of(cls, box: Box, client: Dialect, trigger: int) -> "Memory":
-        """From the turn of a prompt that asks for it."""
-        end = await completed(box, trigger)
-        told = MEMORY.search(client.text(box, trigger, end["sequence"]))
-        assert told is not None, box.told()
-        return cls(int(told[1]), told[2].strip())
-
-    def grew_to(self, later: "Memory") -> bool:
-        return later.first == self.first and later.prompts > self.prompts
 
 
 async def speaks(box: Box, client: Dialect, after: int) -> None:
@@ -146,7 +116,7 @@ async def test_a_message_of_no_protocol_is_a_turn_with_neutral_events(
     trigger = await devbox.publish("user.message", {"content": prompt})
     if words.tool_asks:
         await client.allow(devbox, await client.asked(devbox, trigger))
-    end = await completed(devbox, trigger)
+    end = await devbox.completed(trigger)
     call = payload(await devbox.seen("turn.tool_call", trigger))
     id_ = call["tool_call_id"]
     last = [
@@ -165,7 +135,7 @@ async def test_a_prompt_is_a_turn_with_a_stop_reason_and_usage(
 ) -> None:
     session = await client.greet(devbox)
     trigger = await client.prompt(devbox, session, f"Hi. {words.say.format('Hello.')}")
-    end = await completed(devbox, trigger)
+    end = await devbox.completed(trigger)
     started = devbox.find("turn.started", trigger)
     assert started is not None
     assert payload(started)["trigger_sequence"] == trigger
@@ -181,7 +151,7 @@ async def test_words_arrive_while_the_agent_still_speaks(
     trigger = await client.prompt(devbox, session, f"Slowly. {words.slow.format(150, 10)}")
     await speaks(devbox, client, trigger)
     assert not any(devbox.find(kind, trigger) for kind in TURN_TERMINALS)
-    end = await completed(devbox, trigger)
+    end = await devbox.completed(trigger)
     told = client.text(devbox, trigger, end["sequence"])
     assert told.split() == [f"tick{number}" for number in range(10)]
 
@@ -196,7 +166,7 @@ async def test_a_permission_is_asked_on_the_axon_and_answered_there(
     assert question["origin"] == "AGENT_EVENT"
     assert not any(devbox.find(kind, trigger) for kind in TURN_TERMINALS)
     await client.allow(devbox, question)
-    end = await completed(devbox, trigger)
+    end = await devbox.completed(trigger)
     assert "Done." in client.text(devbox, question["sequence"], end["sequence"])
 
 
@@ -209,7 +179,7 @@ async def test_a_cancel_ends_the_open_turn_and_the_queue_goes_on(
     await speaks(devbox, client, first)
     await client.cancel(devbox, session)
     assert (await devbox.ended(first))["event_type"] == "turn.cancelled"
-    end = await completed(devbox, second)
+    end = await devbox.completed(second)
     started = devbox.find("turn.started", second)
     assert started is not None
     # Before it an agent may repeat its words that were cut short, as opencode does at times.
@@ -225,7 +195,7 @@ async def test_a_cancel_takes_back_the_open_permission(
     await client.cancel(devbox, session)
     assert (await devbox.ended(trigger))["event_type"] == "turn.cancelled"
     late = await client.prompt(devbox, session, f"Then. {words.say.format('Here.')}")
-    await completed(devbox, late)
+    await devbox.completed(late)
 
 
 async def test_five_prompts_have_their_turns_in_order(
@@ -237,7 +207,7 @@ async def test_five_prompts_have_their_turns_in_order(
         await client.prompt(devbox, session, f"Go. {words.say.format(text)}") for text in said
     ]
     for trigger, text in zip(triggers, said, strict=True):
-        end = await completed(devbox, trigger)
+        end = await devbox.completed(trigger)
         started = await devbox.seen("turn.started", trigger, trigger_sequence=trigger)
         assert client.text(devbox, started["sequence"], end["sequence"]).strip() == text
     kinds = [e["event_type"] for e in after(devbox, triggers[0])]
@@ -248,7 +218,7 @@ async def test_five_prompts_have_their_turns_in_order(
 async def test_a_session_outlives_a_sleep(devbox: Box, client: Dialect, words: Words) -> None:
     session = await client.greet(devbox)
     before = await Memory.of(devbox, client, await client.prompt(devbox, session, words.history))
-    await completed(devbox, await client.prompt(devbox, session, words.say.format("Noted.")))
+    await devbox.completed(await client.prompt(devbox, session, words.say.format("Noted.")))
     await devbox.fall_asleep()
     late = await client.prompt(devbox, session, f"What did I say first? {words.history}")
     devbox.start()
@@ -284,4 +254,4 @@ async def test_a_second_client_is_greeted_in_the_midst_of_a_turn(
     second = await client.prompt(devbox, other, f"Go. {words.say.format('Hello.')}")
     assert not any(devbox.find(kind, first) for kind in TURN_TERMINALS)
     await client.cancel(devbox, session)
-    await completed(devbox, second)
+    await devbox.completed(second)

@@ -13,7 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
-from broker_box import API_KEY, FACT_SECONDS_MAX, Box, Server
+from axon_client import FACT_SECONDS_MAX
+from broker_box import API_KEY, Box, Server
 from published_sdks import PYTHON_VERSIONS, run_node, run_python, typescript_folder
 from ranvier.events import devbox_id
 from runloop_api_client import APIStatusError, AsyncRunloop

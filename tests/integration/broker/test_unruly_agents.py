@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from broker_box import Box, Event, payload, peak_mib
+from axon_client import Event, payload
+from broker_box import Box, peak_mib
 from dialects import SCRIPTED
 
 IS_SOAK: Final = os.environ.get("RANVIER_SOAK") == "1"

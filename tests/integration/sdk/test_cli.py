@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from broker_box import API_KEY, FACT_SECONDS_MAX, Box, Server
+from axon_client import FACT_SECONDS_MAX
+from broker_box import API_KEY, Box, Server
 from ranvier import AsyncRanvier
 from terminal import unread
 

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from broker_box import API_KEY, FACT_SECONDS_MAX, Box, Server, payload
+from axon_client import FACT_SECONDS_MAX, payload
+from broker_box import API_KEY, Box, Server
 from terminal import Terminal, unread
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from broker_box import FACT_SECONDS_MAX, Box, Server, payload
+from axon_client import FACT_SECONDS_MAX, payload
+from broker_box import Box, Server
 from doc_programs import Page, Receiver
 from ranvier import AsyncRanvier
 

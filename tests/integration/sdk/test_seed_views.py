@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from broker_box import Box, Server, payload
+from axon_client import payload
+from broker_box import Box, Server
 from ranvier import AsyncRanvier
 from ranvier.remote import AxonJournal
 from ranvier.runs import Runs

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from broker_box import API_KEY, Box, Server, payload
+from axon_client import payload
+from broker_box import API_KEY, Box, Server
 from ranvier.events import Origin
 
 DOCS = Path(__file__).parents[3] / "docs"

@@ -64,3 +64,14 @@ def test_every_whole_manifest_is_one_that_the_resources_understand() -> None:
                     models[body["kind"]].model_validate(body)
                     seen += 1
     assert seen >= 8
+
+
+def test_every_example_is_one_that_the_resources_understand() -> None:
+    models = {kind.name: kind.model for kind in KINDS}
+    seen = 0
+    for file in (ROOT / "examples").rglob("*.yaml"):
+        for body in yaml.safe_load_all(file.read_text(encoding="utf-8")):
+            if str(body["apiVersion"]).startswith(GROUP):
+                models[body["kind"]].model_validate(body)
+                seen += 1
+    assert seen >= 14
