@@ -21,6 +21,7 @@ from ranvier_dev.clock import timestamp
 from ranvier_dev.kinds import CLAIMS, PODS, SECRETS, RawObject
 from ranvier_dev.objects import Change, Objects
 from ranvier_dev.pods import (
+    SAID_BYTES_MAX,
     Folders,
     PodState,
     Program,
@@ -196,6 +197,7 @@ class PodRunner:
         loop, pause = asyncio.get_running_loop(), RESTART_SECONDS
         while not until.is_set():
             began = loop.time()
+            forget_words(program)
             process = await processes.start(
                 program.argv, {**environment, **program.environment}, program.directory, path
             )
@@ -204,7 +206,7 @@ class PodRunner:
             await self._watch(state, process, until)
             await processes.end(process, seconds if until.is_set() else 0)
             state.is_running = state.is_ready = False
-            state.last_exit = process.returncode
+            state.last_exit, state.last_words = process.returncode, last_words(program)
             if until.is_set():
                 return
             state.restarts += 1
@@ -242,6 +244,21 @@ class PodRunner:
         patch = {**patch, "metadata": {"uid": self._metadata["uid"]}}
         with contextlib.suppress(Exception):  # it was deleted meanwhile: nobody reads it
             self._objects.patch(*place, patch, status=is_status)
+
+
+def last_words(program: Program) -> str:
+    """The sentence that it left before it ended, if it did."""
+    if program.last_words is None:
+        return ""
+    with contextlib.suppress(OSError), Path(program.last_words).open(errors="replace") as file:
+        return file.read(SAID_BYTES_MAX).strip()
+    return ""
+
+
+def forget_words(program: Program) -> None:
+    """What it said before its last end is no word on the next."""
+    if program.last_words is not None:
+        Path(program.last_words).unlink(missing_ok=True)
 
 
 def bearer_of(pod: RawObject) -> Bearer:

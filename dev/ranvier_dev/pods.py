@@ -11,6 +11,10 @@ from typing import Any, Final
 from ranvier_dev.kinds import RawObject
 
 READY_PORT_VARIABLE: Final = "RANVIER_READY_PORT"
+SAID_PATH: Final = "/dev/termination-log"
+"""Where a container leaves its last words, unless its pod says otherwise."""
+SAID_BYTES_MAX: Final = 4096
+"""Of them; the kubelet's own bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Program:
     directory: str | None
     is_sidecar: bool
     ready_port: int | None = None
+    last_words: str | None = None
+    """The file where it leaves a sentence before it ends."""
 
 
 class Unrunnable(Exception):
@@ -72,11 +78,14 @@ def programs(
         raise Unrunnable(f"init container {starting[0]['name']!r} can not be run here")
     made = []
     for container in [*sidecars, *spec["containers"]]:
+        said = f"{folders.pod}/{container['name']}.said"
         paths = _paths(container, spec, folders)
+        paths[container.get("terminationMessagePath", SAID_PATH)] = said
         variables = _variables(container, pod, secrets)
         if READY_PORT_VARIABLE in variables:
             variables[READY_PORT_VARIABLE] = str(ready_port)
-        argv = [*container.get("command", ()), *container.get("args", ())]
+        words = (*container.get("command", ()), *container.get("args", ()))
+        argv = [_plain(word) for word in words]
         directory = container.get("workingDir")
         made.append(
             Program(
@@ -86,6 +95,7 @@ def programs(
                 directory=placed(directory, paths) if directory else None,
                 is_sidecar=container in sidecars,
                 ready_port=ready_port if container.get("readinessProbe") else None,
+                last_words=said,
             )
         )
     return made
@@ -119,7 +129,7 @@ def _variables(
         name = variable["name"]
         source = variable.get("valueFrom")
         if source is None:
-            found[name] = variable.get("value", "").replace("$$", "$")
+            found[name] = _plain(variable.get("value", ""))
         elif "fieldRef" in source:
             found[name] = _field(pod, source["fieldRef"]["fieldPath"])
         elif "secretKeyRef" in source:
@@ -135,6 +145,11 @@ def _variables(
         else:
             raise Unrunnable(f"variable {name}: {next(iter(source))} is not known here")
     return found
+
+
+def _plain(text: str) -> str:
+    """As Kubernetes hands it on. `$(NAME)` is written by nobody here."""
+    return text.replace("$$", "$")
 
 
 def _field(pod: RawObject, path: str) -> str:
@@ -157,6 +172,7 @@ class ProgramState:
     is_ready: bool = False
     restarts: int = 0
     last_exit: int | None = None
+    last_words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +216,8 @@ def _container(state: ProgramState) -> RawObject:
     ended = None
     if state.last_exit is not None:
         reason = "Completed" if state.last_exit == 0 else "Error"
-        ended = {"terminated": {"exitCode": state.last_exit, "reason": reason}}
+        told = {"message": state.last_words} if state.last_words else {}
+        ended = {"terminated": {"exitCode": state.last_exit, "reason": reason, **told}}
         body["lastState"] = ended
     if state.is_running:
         body["state"] = {"running": {}}

@@ -16,6 +16,8 @@ from ranvier_operator.naming import GENERATION_ANNOTATION, LABEL_DEVBOX
 
 OOM_KILLED: Final = "OOMKilled"
 """Kubernetes' word for a container that was killed because it used too much memory."""
+SAID_CHARACTERS_MAX: Final = 600
+"""Of a container's last words; a condition's message has room for them and for its remedy."""
 _TERMINAL_PHASES: Final = frozenset({"Failed", "Succeeded"})
 
 
@@ -245,8 +247,10 @@ def _container_seen(item: Mapping[str, Any]) -> ContainerSeen:
 
 
 def _end(ended: Mapping[str, Any]) -> str:
-    reason = ended.get("reason") or "Error"
-    return f"{reason}, exit code {ended.get('exitCode', '?')}"
+    """How it ended, and its last words: a sentence that the start command left."""
+    end = f"{ended.get('reason') or 'Error'}, exit code {ended.get('exitCode', '?')}"
+    said = " ".join(str(ended.get("message") or "").split())[:SAID_CHARACTERS_MAX]
+    return f"{end}: {said}".rstrip(".") if said else end
 
 
 def volume_seen(body: Mapping[str, Any]) -> VolumeSeen:

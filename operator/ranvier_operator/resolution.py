@@ -23,9 +23,11 @@ from ranvier.resources import (
     DevboxSpec,
     EnvVar,
     HomeSettings,
+    Mount,
     OperatingMode,
     Resources,
 )
+from ranvier.resources.mounts import FILES_BYTES_MAX
 
 CANONICAL: Final = {AgentProtocol.CODEX_JSON: AgentProtocol.CODEX_APP_SERVER}
 """Aliases and the word that the broker knows."""
@@ -42,6 +44,8 @@ AGENTS: Final[Mapping[AgentProtocol, tuple[str, ...]]] = {
 }
 """The program where the mount names none, and the arguments before the mount's own."""
 
+
+KEYS: Final = "brokerMount, fileMount and codeMount"
 
 ARGS_BYTES_MAX: Final = 100_000
 """All launchArgs of a devbox together: they reach the broker in one variable, and Linux allows
@@ -82,6 +86,26 @@ class SecretEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class FileWanted:
+    """One file that is written at the start. `path` is absolute."""
+
+    path: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class CodeWanted:
+    """One repository that is cloned at the first start. `path` is absolute."""
+
+    index: int
+    path: str
+    url: str
+    ref: str
+    install_command: str
+    token: SecretEntry | None
+
+
+@dataclass(frozen=True, slots=True)
 class PodWanted:
     """All that a pod is made from, besides the devbox's identity and generation."""
 
@@ -98,6 +122,7 @@ class PodWanted:
     tolerations: tuple[Mapping[str, Any], ...]
     home: HomeWanted
     mounts: tuple[AgentMount, ...]
+    supplies: tuple[FileWanted | CodeWanted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +177,10 @@ def _axon_ids(devbox: Devbox, axons: Mapping[str, Axon]) -> tuple[Found, Problem
     for index, mount in enumerate(devbox.spec.mounts):
         broker = mount.broker_mount
         if broker is None:
-            message = f"mounts[{index}] has no key that this version knows; it knows brokerMount."
-            return (), Problem(AcceptedReason.SPEC_INVALID, message)
+            if mount.file_mount is None and mount.code_mount is None:
+                message = f"mounts[{index}] has no key that this version knows; it knows {KEYS}."
+                return (), Problem(AcceptedReason.SPEC_INVALID, message)
+            continue
         protocol = CANONICAL.get(broker.protocol, broker.protocol)
         if protocol not in SPOKEN:
             message = (
@@ -167,6 +194,10 @@ def _axon_ids(devbox: Devbox, axons: Mapping[str, Axon]) -> tuple[Found, Problem
         size += sum(len(arg.encode()) for arg in broker.launch_args)
     if size > ARGS_BYTES_MAX:
         message = f"All launchArgs together hold {size} bytes; {ARGS_BYTES_MAX} is the limit."
+        return (), Problem(AcceptedReason.SPEC_INVALID, message)
+    files = [mount.file_mount.content for mount in devbox.spec.mounts if mount.file_mount]
+    if (held := sum(len(content.encode()) for content in files)) > FILES_BYTES_MAX:
+        message = f"All file mounts together hold {held} bytes; {FILES_BYTES_MAX} is the limit."
         return (), Problem(AcceptedReason.SPEC_INVALID, message)
     return tuple(found), None
 
@@ -223,7 +254,33 @@ def _pod(spec: DevboxSpec, base: BlueprintSpec | None, image: str, found: Found)
             _agent(index, broker, protocol, axon_id, home.path)
             for index, broker, protocol, axon_id in found
         ),
+        supplies=tuple(
+            supply
+            for index, mount in enumerate(spec.mounts)
+            if (supply := _supply(index, mount, home.path)) is not None
+        ),
     )
+
+
+def _supply(index: int, mount: Mount, home: str) -> FileWanted | CodeWanted | None:
+    if (file := mount.file_mount) is not None:
+        return FileWanted(_placed(file.path, home), file.content)
+    if (code := mount.code_mount) is None:
+        return None
+    name = code.url.rstrip("/").rpartition("/")[2].removesuffix(".git") or "code"
+    token = code.token_secret
+    return CodeWanted(
+        index=index,
+        path=_placed(code.path or name, home),
+        url=code.url,
+        ref=code.ref or "",
+        install_command=code.install_command or "",
+        token=SecretEntry(token.name, token.key) if token is not None else None,
+    )
+
+
+def _placed(path: str, home: str) -> str:
+    return path if path.startswith("/") else f"{home}/{path.removeprefix('~/')}"
 
 
 def _value(variable: EnvVar) -> str | SecretEntry:

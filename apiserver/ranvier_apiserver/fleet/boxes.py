@@ -8,6 +8,7 @@ the two has lost nothing: the journal's word stands.
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,6 +19,7 @@ from ranvier.resources import Devbox, OperatingMode, Operation
 
 from ranvier_apiserver.clock import Clock
 from ranvier_apiserver.errors import (
+    ClusterRefused,
     DevboxNotFound,
     InvalidField,
     NameTaken,
@@ -31,7 +33,7 @@ from ranvier_apiserver.fleet.vault import Vault
 from ranvier_apiserver.journal.store import Store
 from ranvier_apiserver.kube.cache import Cache
 from ranvier_apiserver.kube.objects import DEVBOXES, Objects, RawObject
-from ranvier_apiserver.runloop import manifest, view
+from ranvier_apiserver.runloop import manifest, mounts, view
 from ranvier_apiserver.runloop.manifest import Place, Source
 from ranvier_apiserver.runloop.naming import (
     DEVBOX_ID_PREFIX,
@@ -84,7 +86,7 @@ class Boxes:
     async def create(self, params: CreateDevbox, once: bytes | None) -> Row:
         """A new devbox. The same request again finds the one that it made (J4)."""
         manifest.check(params)
-        for axon_id in manifest.axon_ids(params):
+        for axon_id in mounts.axon_ids(params):
             axon = await self._store.axon(axon_id)
             if axon.deleted_at_ms is not None:
                 raise NotFound(f"Axon {axon_id!r} was deleted; create a new one.")
@@ -94,10 +96,7 @@ class Boxes:
         name = object_name(params.name, seed, "devbox")
         place = Place(self._options.namespace, name, once.hex() if once else "")
         body = manifest.devbox(params, place, source, names)
-        try:
-            made = await self._objects.create(DEVBOXES, body)
-        except NameTaken:
-            made = await self._made_before(place)
+        made = await self._with_tokens(mounts.tokens(params), place, body)
         self._cache.put(made)
         return self._view(view.read(made))
 
@@ -214,6 +213,27 @@ class Boxes:
             "blueprint_name: name a blueprint (GET /v1/blueprints lists them); this installation "
             "has no default image."
         )
+
+    async def _with_tokens(
+        self, tokens: Mapping[str, str], place: Place, body: RawObject
+    ) -> RawObject:
+        """The devbox; the tokens of its code mounts are there before it, and go with it."""
+        if not tokens:
+            return await self._made(place, body)
+        await self._vault.hold_tokens(tokens, place)
+        try:
+            made = await self._made(place, body)
+        except ClusterRefused:
+            await self._vault.drop_tokens(place)
+            raise
+        await self._vault.give_tokens(made, place)
+        return made
+
+    async def _made(self, place: Place, body: RawObject) -> RawObject:
+        try:
+            return await self._objects.create(DEVBOXES, body)
+        except NameTaken:
+            return await self._made_before(place)
 
     async def _made_before(self, place: Place) -> RawObject:
         made = await self._objects.get(DEVBOXES, place.namespace, place.name)

@@ -1,7 +1,8 @@
 """Secrets as the REST API asks for them: Kubernetes Secrets of the namespace where devboxes are
 made. Values go in and never come out; the API server keeps none in memory."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Mapping
 
 from ranvier_apiserver.clock import Clock
 from ranvier_apiserver.errors import NameTaken, NotFound
@@ -68,6 +69,22 @@ class Vault:
     async def objects_of(self, names: Iterable[str]) -> dict[str, str]:
         """The names of the Secrets that hold these; all must exist."""
         return {name: (await self._by_name(name))["metadata"]["name"] for name in set(names)}
+
+    async def hold_tokens(self, values: Mapping[str, str], place: Place) -> None:
+        """A Secret for one devbox. The same request again finds the one that it made (J4)."""
+        with contextlib.suppress(NameTaken):
+            await self._objects.create(SECRETS, secrets.tokens(values, place))
+
+    async def give_tokens(self, devbox: RawObject, place: Place) -> None:
+        """From now on it goes with its devbox."""
+        await self._objects.patch(SECRETS, place.namespace, place.tokens, secrets.owned(devbox))
+
+    async def drop_tokens(self, place: Place) -> None:
+        """The devbox could not be made."""
+        held = await self._objects.get(SECRETS, place.namespace, place.tokens)
+        if held is not None:
+            uid = held["metadata"]["uid"]
+            await self._objects.delete(SECRETS, place.namespace, place.tokens, uid)
 
     # --- inside
 

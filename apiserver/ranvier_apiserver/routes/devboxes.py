@@ -13,7 +13,7 @@ from ranvier_apiserver.routes import queries
 from ranvier_apiserver.routes.context import Caller, TheFleet, body_of, once_of
 from ranvier_apiserver.routes.described import Operation, Refusal, described
 from ranvier_apiserver.routes.wire import Nothing
-from ranvier_apiserver.runloop import manifest
+from ranvier_apiserver.runloop import manifest, mounts
 from ranvier_apiserver.runloop.params import CreateDevbox, UpdateDevbox, WaitForStatus
 from ranvier_apiserver.runloop.status import Status
 
@@ -144,7 +144,7 @@ def ask(request: Request) -> Ask:
 def _may_create(caller: auth.Principal, body: CreateDevbox) -> ApiKey:
     """A broker reads its axon and appends to it, so mounting one takes the right to do so."""
     key = auth.require(caller, Scope.DEVBOXES_WRITE)
-    if body.mounts:
+    if mounts.axon_ids(body):
         auth.require(caller, Scope.AXONS_WRITE)
         auth.require(caller, Scope.AXONS_READ)
     return key

@@ -8,24 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ranvier.resources import API_VERSION, AgentProtocol
-from ranvier.resources.mounts import MOUNTS_MAX
+from ranvier.resources import API_VERSION
 
 from ranvier_apiserver.errors import BadInput, InvalidField
-from ranvier_apiserver.runloop import launch
+from ranvier_apiserver.runloop import launch, mounts
 from ranvier_apiserver.runloop.naming import REQUEST_ANNOTATION
-from ranvier_apiserver.runloop.params import CreateDevbox, LaunchParams, MountParams, UpdateDevbox
+from ranvier_apiserver.runloop.params import CreateDevbox, LaunchParams, UpdateDevbox
 
-BROKER_MOUNT: Final = "broker_mount"
 SECRET_KEY: Final = "value"
 """The entry of a Secret that holds a Runloop secret's value."""
 
 _SOURCES: Final = ("blueprint_id", "blueprint_name", "snapshot_id")
 _UNSERVED: Final = {
     "snapshot_id": "snapshots are not served by this version; use a blueprint",
-    "file_mounts": "not served by this version; put files into the image or write them with "
-    "launch_commands",
-    "code_mounts": "not served by this version; clone with launch_commands",
     "gateways": "not served by this version; use secrets",
     "mcp": "not served by this version",
     "tunnel": "not served by this version; make a Service for the devbox's pod",
@@ -49,6 +44,11 @@ class Place:
     name: str
     request: str = ""
 
+    @property
+    def tokens(self) -> str:
+        """Name of the Secret with the tokens of its code mounts."""
+        return f"{self.name}-code"
+
 
 def check(params: CreateDevbox) -> None:
     """Refuse what can not be carried out, before anything is looked up."""
@@ -57,21 +57,13 @@ def check(params: CreateDevbox) -> None:
     for name, why in _UNSERVED.items():
         if getattr(params, name):
             raise InvalidField(f"{name}: {why}.")
-    if len(params.mounts or ()) > MOUNTS_MAX:
-        raise InvalidField(f"mounts: a devbox has at most {MOUNTS_MAX}.")
-    for index, mount in enumerate(params.mounts or ()):
-        _check_mount(f"mounts.{index}", mount)
+    mounts.check(params)
     names = [*(params.environment_variables or {}), *(params.secrets or {})]
     for name in names:
         if name.startswith(_RESERVED):
             raise InvalidField(f"{name}: names that start with {_RESERVED} belong to the system.")
         if names.count(name) > 1:
             raise InvalidField(f"{name}: set in environment_variables and in secrets; choose one.")
-
-
-def axon_ids(params: CreateDevbox) -> list[str]:
-    """The axons that it will serve; all must exist."""
-    return [mount.axon_id or "" for mount in params.mounts or ()]
 
 
 def devbox(
@@ -82,7 +74,7 @@ def devbox(
     spec: dict[str, Any] = {
         **launch.pod_settings(given),
         "lifecycle": launch.lifecycle(given),
-        "mounts": [{"brokerMount": _broker_mount(mount)} for mount in params.mounts or ()],
+        "mounts": mounts.resource(params, place.tokens),
         "env": _env(params, secrets),
         "metadata": dict(params.metadata or {}),
     }
@@ -121,35 +113,6 @@ def patience(asked: float | None, default: float, longest: float) -> float:
     if asked is None or not math.isfinite(asked):
         return default
     return min(asked, longest)
-
-
-def _check_mount(where: str, mount: MountParams) -> None:
-    if mount.type != BROKER_MOUNT:
-        raise InvalidField(
-            f"{where}.type: {mount.type} is not served by this version, {BROKER_MOUNT} is; put "
-            "files and code into the image, or fetch them with launch_commands."
-        )
-    if not mount.axon_id:
-        raise InvalidField(f"{where}.axon_id: name the axon; POST /v1/axons makes one.")
-    protocol = mount.protocol or AgentProtocol.ACP.value
-    if protocol not in {known.value for known in AgentProtocol}:
-        raise InvalidField(f"{where}.protocol: must be of {', '.join(AgentProtocol)}.")
-    if protocol == AgentProtocol.ACP and not mount.agent_binary:
-        raise InvalidField(
-            f"{where}.agent_binary: acp has no default agent; set it, for example opencode with "
-            'launch_args ["acp"].'
-        )
-
-
-def _broker_mount(mount: MountParams) -> dict[str, Any]:
-    found = {
-        "axonId": mount.axon_id,
-        "protocol": mount.protocol or AgentProtocol.ACP.value,
-        "agentBinary": mount.agent_binary,
-        "launchArgs": list(mount.launch_args or ()),
-        "workingDirectory": mount.working_directory,
-    }
-    return {name: value for name, value in found.items() if value}
 
 
 def _env(params: CreateDevbox, secrets: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -25,6 +25,9 @@ Metadata = Annotated[dict[Annotated[str, Field(min_length=1, max_length=256)], T
 Command = Annotated[str, StringConstraints(min_length=1, max_length=32_768)]
 
 
+RepositoryPart = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
+
+
 class AfterIdle(Params):
     idle_time_seconds: int = Field(ge=1)
     on_idle: Literal["suspend", "shutdown"] = "suspend"
@@ -71,10 +74,27 @@ class LaunchParams(Params):
     required_services: list[str] | None = None
 
 
+class CodeParams(Params):
+    """A repository of GitHub. `git_ref`: branch, tag or commit."""
+
+    repo_owner: RepositoryPart
+    repo_name: RepositoryPart
+    token: Annotated[str, Field(max_length=4096)] | None = None
+    git_ref: str | None = None
+    install_command: str | None = None
+
+
 class MountParams(Params):
-    """One mount, whatever its type; the fields are those of `broker_mount`."""
+    """One mount, whatever its type: the fields of `broker_mount`, `file_mount`, `code_mount`."""
 
     type: str
+    target: str | None = None
+    content: str | None = None
+    repo_owner: RepositoryPart | None = None
+    repo_name: RepositoryPart | None = None
+    token: Annotated[str, Field(max_length=4096)] | None = None
+    git_ref: str | None = None
+    install_command: str | None = None
     axon_id: str | None = None
     protocol: str | None = None
     agent_binary: str | None = None
@@ -95,8 +115,8 @@ class CreateDevbox(Params):
     blueprint_id: str | None = None
     blueprint_name: str | None = None
     snapshot_id: str | None = None
-    file_mounts: dict[str, Any] | None = None
-    code_mounts: list[Any] | None = None
+    file_mounts: dict[str, str] | None = None
+    code_mounts: Annotated[list[CodeParams], Field(max_length=MOUNTS_MAX)] | None = None
     gateways: dict[str, Any] | None = None
     mcp: dict[str, Any] | None = None
     tunnel: dict[str, Any] | None = None

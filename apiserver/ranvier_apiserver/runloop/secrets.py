@@ -32,6 +32,29 @@ def secret(name: str, value: str, place: Place, now_ms: int) -> dict[str, Any]:
     }
 
 
+def tokens(values: Mapping[str, str], place: Place) -> dict[str, Any]:
+    """The Secret with the tokens of a devbox's code mounts. `/v1/secrets` does not show it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "namespace": place.namespace,
+            "name": place.tokens,
+            "annotations": {REQUEST_ANNOTATION: place.request} if place.request else {},
+        },
+        "type": "Opaque",
+        "data": {entry: _encoded(value) for entry, value in values.items()},
+    }
+
+
+def owned(devbox: Mapping[str, Any]) -> dict[str, Any]:
+    """The merge patch that has an object go with the devbox."""
+    metadata = devbox["metadata"]
+    owner = {"apiVersion": devbox["apiVersion"], "kind": devbox["kind"]}
+    owner |= {"name": metadata["name"], "uid": metadata["uid"]}
+    return {"metadata": {"ownerReferences": [owner]}}
+
+
 def update(value: str, uid: str, now_ms: int) -> dict[str, Any]:
     """The merge patch of a new value; devboxes get it at their next start."""
     return {

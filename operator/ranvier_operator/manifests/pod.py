@@ -24,6 +24,7 @@ from ranvier_operator.manifests.broker import (
     token_volume,
 )
 from ranvier_operator.manifests.start import start_command
+from ranvier_operator.manifests.supplies import variables
 from ranvier_operator.naming import (
     GENERATION_ANNOTATION,
     labels,
@@ -123,9 +124,11 @@ def _devbox_container(wanted: PodWanted) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": "devbox",
         "image": wanted.image,
-        "command": start_command(wanted.launch_commands, wanted.entrypoint),
+        "command": start_command(
+            wanted.launch_commands, wanted.entrypoint, wanted.supplies, wanted.home.path
+        ),
         "workingDir": wanted.home.path,
-        "env": environment({"HOME": wanted.home.path, **wanted.env}),
+        "env": environment({"HOME": wanted.home.path, **wanted.env, **variables(wanted.supplies)}),
         "volumeMounts": [
             {"name": "home", "mountPath": wanted.home.path},
             {"name": "io", "mountPath": IO_DIR},

@@ -1,5 +1,5 @@
-"""What the devbox container runs: launch commands, then the launcher, and the entrypoint beside it.
-PURE.
+"""What the devbox container runs: files and clones, launch commands, then the launcher, and the
+entrypoint beside it. PURE.
 
 Any image with /bin/sh runs this. Commands are passed as arguments and never become part of the
 script, so nothing in them needs quoting.
@@ -8,13 +8,13 @@ script, so nothing in them needs quoting.
 from typing import Final
 
 from ranvier_operator.manifests.broker import BIN_DIR, IO_DIR, literal
+from ranvier_operator.manifests.supplies import FAIL, Supplies, script, words
 
 AWAIT_LAUNCHER: Final = f"until [ -f {BIN_DIR}/launcher.sh ]; do sleep 0.05 || sleep 1; done; "
 """`sleep 0.05` fails where sleep takes whole seconds only."""
 RUN_COMMANDS: Final = (
-    'for command in "$@"; do /bin/sh -c "$command" || { status=$?; '
-    'echo "ranvier: this launch command failed with exit code $status: $command" >&2; '
-    "exit $status; }; done; "
+    FAIL + 'for command in "$@"; do /bin/sh -c "$command" || '
+    'fail "This launch command failed with exit code $?: $command" "$?"; done; '
 )
 LAUNCHER: Final = f"/bin/sh {BIN_DIR}/launcher.sh {IO_DIR}"
 WITH_ENTRYPOINT: Final = (
@@ -29,12 +29,26 @@ WITH_ENTRYPOINT: Final = (
 """The container ends with the entrypoint, and has its exit code."""
 
 
-def start_command(launch_commands: tuple[str, ...], entrypoint: str | None) -> list[str]:
-    """The command of the devbox container. A failing launch command ends it with its exit code."""
+def start_command(
+    launch_commands: tuple[str, ...],
+    entrypoint: str | None,
+    supplies: Supplies = (),
+    home: str = "",
+) -> list[str]:
+    """The command of the devbox container. What fails in it ends it, with an exit code and a
+    sentence."""
     take = "" if entrypoint is None else "entrypoint=$1; shift; "
     run = RUN_COMMANDS if launch_commands else ""
     end = f"exec {LAUNCHER}" if entrypoint is None else WITH_ENTRYPOINT
-    script = take + AWAIT_LAUNCHER + run + end
     given = launch_commands if entrypoint is None else (entrypoint, *launch_commands)
-    name = ["ranvier-start"] if given else []
-    return ["/bin/sh", "-c", *map(literal, [script, *name, *given])]
+    command = ["/bin/sh", "-c", take + AWAIT_LAUNCHER + run + end, *_named(given)]
+    if supplies:
+        # The rest is another process image: clones' tokens are in nobody's environment then.
+        before = FAIL + script(supplies) + 'exec "$@"'
+        command = ["/bin/sh", "-c", before, *_named((*words(supplies, home), *command))]
+    return [literal(word) for word in command]
+
+
+def _named(words: tuple[str, ...]) -> list[str]:
+    """Arguments of `sh -c`, after the name that its messages begin with."""
+    return ["ranvier-start", *words] if words else []

@@ -35,7 +35,14 @@ from ranvier.resources.devbox import (
     Wake,
 )
 from ranvier.resources.kinds import AXON, BLUEPRINT, DEVBOX, KINDS, Kind
-from ranvier.resources.mounts import AgentProtocol, AxonRef, BrokerMount, Mount
+from ranvier.resources.mounts import (
+    AgentProtocol,
+    AxonRef,
+    BrokerMount,
+    CodeMount,
+    FileMount,
+    Mount,
+)
 from ranvier.resources.settings import (
     DEFAULT_HOME_PATH,
     DEFAULT_HOME_SIZE,
@@ -79,6 +86,7 @@ __all__ = [
     "BlueprintSpec",
     "BlueprintStatus",
     "BrokerMount",
+    "CodeMount",
     "Condition",
     "ConditionType",
     "DeletionPolicy",
@@ -89,6 +97,7 @@ __all__ = [
     "EnvSource",
     "EnvVar",
     "Failure",
+    "FileMount",
     "Home",
     "HomeSettings",
     "ImagePullPolicy",

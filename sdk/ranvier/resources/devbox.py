@@ -144,8 +144,9 @@ class DevboxSpec(PodSettings, Described):
     """The container image, any with `/bin/sh` and the agent's program in it. Either this or
     `blueprintName`."""
     mounts: Mounts = ()
-    """What the devbox is given, up to 8: each entry has exactly one key, `brokerMount`. Without any
-    it is a plain box that no event wakes."""
+    """What the devbox is given, up to 32: each entry has exactly one key, `brokerMount` (at most 8
+    of these), `fileMount` or `codeMount`. Without a broker mount it is a plain box that no event
+    wakes."""
     lifecycle: Lifecycle = Lifecycle()
     """When it sleeps and what wakes it."""
     entrypoint: Annotated[str, Field(min_length=1, max_length=65536)] | None = None

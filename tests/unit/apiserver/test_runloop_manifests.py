@@ -10,6 +10,7 @@ from ranvier.resources import Blueprint, Devbox
 from ranvier_apiserver.errors import BadInput, InvalidField, RanvierError
 from ranvier_apiserver.fleet.paging import Ask, page_of
 from ranvier_apiserver.runloop import blueprints, launch, manifest, naming, sizes, view
+from ranvier_apiserver.runloop import mounts as mount_words
 from ranvier_apiserver.runloop.manifest import Place, Source
 from ranvier_apiserver.runloop.params import (
     CreateBlueprint,
@@ -21,6 +22,9 @@ from ranvier_apiserver.runloop.params import (
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 PLACE = Place("here", "box-1", "ab12")
 MOUNT = {"type": "broker_mount", "axon_id": "axn_1", "agent_binary": "opencode"}
+
+
+REPOSITORY = {"repo_owner": "o", "repo_name": "tool"}
 
 
 def resource(**fields: Any) -> dict[str, Any]:
@@ -104,6 +108,31 @@ def test_resume_triggers_are_taken_over() -> None:
     assert body["spec"]["lifecycle"]["resumeTriggers"] == {"axonEvent": False}
 
 
+def test_files_and_code_mean_the_same_in_both_of_their_places() -> None:
+    code = {**REPOSITORY, "git_ref": "v1", "install_command": "make", "token": "t0ken"}
+    new = resource(
+        mounts=[
+            {"type": "file_mount", "target": "~/a", "content": "b"},
+            {"type": "code_mount", **code},
+            MOUNT,
+        ]
+    )["spec"]["mounts"]
+    old = resource(mounts=[MOUNT], file_mounts={"~/a": "b"}, code_mounts=[code])["spec"]["mounts"]
+    wanted = {
+        "url": "https://github.com/o/tool.git",
+        "path": "tool",
+        "ref": "v1",
+        "installCommand": "make",
+    }
+    for mounts, index in ((new, 1), (old, 2)):
+        assert {"fileMount": {"path": "~/a", "content": "b"}} in mounts
+        token = {"name": "box-1-code", "key": f"token-{index}"}
+        assert mounts[index]["codeMount"] == {**wanted, "tokenSecret": token}
+    assert "t0ken" not in str(new + old)
+    params = CreateDevbox.model_validate({"mounts": [MOUNT], "code_mounts": [code]})
+    assert mount_words.tokens(params) == {"token-1": "t0ken"}
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
@@ -111,8 +140,14 @@ def test_resume_triggers_are_taken_over() -> None:
         ({"snapshot_id": "s"}, "snapshots are not served"),
         ({"tunnel": {"auth_mode": "open"}}, "make a Service"),
         ({"gateways": {"A": {}}}, "use secrets"),
-        ({"file_mounts": {"/a": "b"}}, "launch_commands"),
-        ({"mounts": [{"type": "file_mount", "target": "/a", "content": ""}]}, "launch_commands"),
+        ({"mounts": [{"type": "object_mount"}]}, "object_mount is not served"),
+        ({"file_mounts": {"/a/": "b"}}, "name the file"),
+        ({"file_mounts": {"/a": "b\0"}}, "no NUL"),
+        ({"file_mounts": {"/a": "b" * 262_145}}, "upload larger"),
+        ({"file_mounts": {f"/{n}": "ü" * 100_000 for n in range(3)}}, "524288 bytes"),
+        ({"file_mounts": {f"/{n}": "" for n in range(33)}}, "at most 32"),
+        ({"mounts": [{"type": "code_mount", "repo_owner": "o"}]}, "repo_owner and repo_name"),
+        ({"code_mounts": [{**REPOSITORY, "git_ref": "--upload-pack=x"}]}, "git_ref"),
         ({"mounts": [{"type": "broker_mount"}]}, "name the axon"),
         ({"mounts": [{"type": "broker_mount", "axon_id": "a"}]}, "no default agent"),
         ({"mounts": [{**MOUNT, "protocol": "telnet"}]}, "must be of acp"),

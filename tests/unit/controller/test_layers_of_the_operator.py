@@ -20,6 +20,7 @@ PURE = {
     "manifests/broker",
     "manifests/pod",
     "manifests/start",
+    "manifests/supplies",
     "manifests/volume",
     "naming",
     "observed",

@@ -59,7 +59,9 @@ def test_the_token_lies_where_the_broker_reads_it() -> None:
 
 def test_variables_arrive_as_they_were_written() -> None:
     price = {"name": "PRICE", "value": "5$"}
-    made = plans(pod(env=[price, {"name": "WHERE", "value": "/home/user/x"}]))
+    where = {"name": "WHERE", "value": "/home/user/x"}
+    made = plans(pod(env=[price, where], launchCommands=["echo $HOME $$"]))
+    assert made["devbox"].argv[-1] == "echo $HOME $$"
     assert made["devbox"].environment["PRICE"] == "5$"
     assert made["devbox"].environment["WHERE"] == "/state/volumes/ns/box-home/x"
 
