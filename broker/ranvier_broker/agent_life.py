@@ -31,6 +31,8 @@ class AgentLife:
         self.why_given_up = ""
         self._restarts = Restarts()
         self._has_spoken = False
+        self.was_ready = False
+        """Whether the process at hand, or the last one, was ever ready."""
         self._try_again_ms: int | None = None
 
     @property
@@ -50,7 +52,8 @@ class AgentLife:
         """Whether a process is to be started now; if so, it counts as asked for."""
         if self.phase is not Phase.DOWN or self.due_ms is None or self.due_ms > now_ms:
             return False
-        self.phase, self.due_ms, self._has_spoken = Phase.STARTING, None, False
+        self.phase, self.due_ms = Phase.STARTING, None
+        self._has_spoken = self.was_ready = False
         self.run += 1
         return True
 
@@ -63,6 +66,7 @@ class AgentLife:
         """The codec has prepared it."""
         if self.phase is Phase.GREETING:
             self.phase = Phase.READY
+            self.was_ready = True
 
     def leave(self, now_ms: int, grace_ms: int) -> bool:
         """The process is to go. False when there is none, or it was told before."""

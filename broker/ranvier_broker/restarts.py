@@ -56,7 +56,8 @@ class Restarts:
         if tries > RESTARTS_MAX:
             minutes = WINDOW_MS // 60_000
             why = f"the agent exited {tries} times within {minutes} minutes, last with status"
-            return GiveUp(f"{why} {status}", False)
+            next_step = f"agent.log has its last words; an event in {PAUSE_MS // 1000} s or later"
+            return GiveUp(f"{why} {status}; {next_step} starts it again", False)
         return RestartAt(now_ms + min(FIRST_DELAY_MS * 2 ** (tries - 1), DELAY_MS_MAX))
 
     def works(self) -> None:

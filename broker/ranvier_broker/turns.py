@@ -1,33 +1,29 @@
 """The turn machine of one mount: event and time in, commands out; no I/O, no clock.
 
 It holds T1 to T7. Only users' and external events are taken in; one turn at a time, in the order of
-the axon; cancels and answers never wait behind a turn, and count only for what they can have meant.
-The agent's protocol is the codec's affair, here it is routes and facts; what the machine makes of
-them goes to the outbox, and out of it in batches.
+the axon. When a message is handed over, `delivery` decides; what the axon is told of the agent,
+`telling`; which session a process takes up, `resumption`. The agent's protocol is the codec's
+affair, here it is routes and facts; what follows goes to the outbox, and out of it in batches.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Final, assert_never
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, assert_never
 
-from ranvier.events import AxonEvent, NewEvent, Origin, devbox_id
+from ranvier.events import AxonEvent, devbox_id
 
-from ranvier_broker import commands, events, notices
+from ranvier_broker import commands, events, notices, resumption
 from ranvier_broker.agent_life import AgentLife, Phase
 from ranvier_broker.codecs import base as codecs
 from ranvier_broker.codecs.base import Codec, Fact, Route
 from ranvier_broker.commands import Command, Level, Signal
 from ranvier_broker.deadlines import Deadlines, Patience, Step
+from ranvier_broker.delivery import Delivery
 from ranvier_broker.intake import Intake
-from ranvier_broker.loglines import LogLines
-from ranvier_broker.one_turn import CancelMeans, Mount, OneTurn
+from ranvier_broker.one_turn import Mount, OneTurn
 from ranvier_broker.outbox import Ended, Outbox, Question, Started
 from ranvier_broker.restarts import GiveUp
-
-OUTBOX_BYTES_HIGH: Final = 8 * 1024 * 1024
-"""Unwritten bytes at which the agent's output is no longer read: the pipe makes the agent wait."""
-
-OUTBOX_BYTES_LOW: Final = 2 * 1024 * 1024
-"""Unwritten bytes at which it is read again."""
+from ranvier_broker.resumption import Resumption
+from ranvier_broker.telling import OUTBOX_BYTES_HIGH, OUTBOX_BYTES_LOW, Telling
 
 
 class TurnMachine:
@@ -50,14 +46,14 @@ class TurnMachine:
         self._argv = argv
         self._refusal = refusal
         self._life = AgentLife()
+        self._resumption = Resumption(codec)
         self._intake: Intake | None = None
+        self._delivery: Delivery | None = None
         self._outbox = Outbox()
+        self._telling = Telling(devbox_id(mount.devbox_uid), self._outbox)
         self._patience = patience or Patience()
         self._deadlines = Deadlines(self._patience)
         self._turn = OneTurn(mount, self._outbox, self._deadlines)
-        self._stderr = LogLines()
-        self._garbage = LogLines()
-        self._asked: dict[int, int] = {}  # question → its sequence on the axon
         self._subscription = 0
         self._is_held = False
         self._is_stopped = False
@@ -129,12 +125,16 @@ class TurnMachine:
 
     def _attached(self, event: events.Attached, now_ms: int) -> None:
         self._attached_ms = now_ms
-        self._intake = Intake(event.cursor, event.control_cursor)
+        self._intake = intake = Intake(event.cursor, event.control_cursor)
+        self._delivery = Delivery(
+            intake, self._codec, self._turn, self._outbox, self._telling, self._deadlines
+        )
         self._outbox.open(event.epoch, event.cursor, event.control_cursor)
         self._codec.recall(event.state)
+        self._resumption.saved(event.state)
         self._subscribe(event.cursor)
         if self._refusal is not None:
-            self._put(notices.broker_error(self._refusal))
+            self._telling.put(notices.broker_error(self._refusal))
         elif self._codec.needs_memory_to_start:
             self._life.plan(now_ms)
 
@@ -150,7 +150,7 @@ class TurnMachine:
                 case Started(turn_id, _):
                     self._turn.started(turn_id, sequence)
                 case Question(number):
-                    self._asked[number] = sequence
+                    self._telling.was_asked(number, sequence)
                 case Ended():
                     pass
 
@@ -166,14 +166,14 @@ class TurnMachine:
                 self._deadlines.heard(now_ms)
                 self._perform(self._codec.receive(data, now_ms), now_ms)
             case events.AgentLogged(_, data):
-                self._log("stderr", self._stderr.feed(data, now_ms))
+                self._telling.logged(data, now_ms)
             case events.AgentExited(_, status):
                 self._exited(status, now_ms)
             case events.AgentBlocked():
                 seconds = self._patience.silence_ms // 1000
                 why = f"the agent took nothing of what was said to it for {seconds} s; it is ended"
                 if self._end_agent(now_ms):
-                    self._complain("agent_blocked", why)
+                    self._telling.complain("agent_blocked", why)
             case _:
                 assert_never(event)
 
@@ -183,15 +183,16 @@ class TurnMachine:
         if isinstance(verdict, GiveUp) and verdict.is_missing:
             why, is_missing = verdict.why, True
         self._perform(self._codec.end(why), now_ms)
-        self._log("stderr", self._stderr.finish(now_ms))
-        self._asked.clear()
+        self._telling.process_gone(now_ms)
         if is_missing:  # it never ran, so the open turn is refused like those that wait
-            self._complain("agent_missing", why)
+            self._telling.complain("agent_missing", why)
             return
+        if (tried := self._resumption.exited(status, was_ready=self._life.was_ready)) is not None:
+            self._telling.complain("restore_failed", tried)
         if self._turn.is_delivered:
             self._turn.fail(why, "agent_exited", status=status)
         if isinstance(verdict, GiveUp):
-            self._put(notices.broker_error(verdict.why))
+            self._telling.put(notices.broker_error(verdict.why))
         self._do(commands.Log(Level.WARNING, f"the agent exited with status {status}: {verdict}"))
 
     def _time_came(self, now_ms: int) -> None:
@@ -223,15 +224,16 @@ class TurnMachine:
 
     def _advance(self, now_ms: int) -> None:
         if self._life.start_due(now_ms):
-            self._stderr, self._is_held = LogLines(), False
+            self._telling.new_process()
+            self._is_held = False
             self._do(commands.StartAgent(self._life.run, tuple(self._codec.command(self._argv))))
-        if self._intake is None:
+        if self._intake is None or self._delivery is None:
             return
         if self._life.phase is Phase.RUNNING:
             self._life.phase = Phase.GREETING
             self._perform(self._codec.begin(now_ms), now_ms)
-        while self._step(self._intake, now_ms):
-            pass
+        while (facts := self._delivery.step(self._life, now_ms)) is not None:
+            self._perform(facts, now_ms)
         if (after := self._intake.read_again_after()) is not None:
             self._subscribe(after)
         cursors = self._intake.cursor, self._intake.control_cursor
@@ -239,79 +241,6 @@ class TurnMachine:
         if (append := self._outbox.cut()) is not None:
             self._do(append)
         self._regulate(now_ms)
-
-    def _step(self, intake: Intake, now_ms: int) -> bool:
-        """Deliver one message, or start or fail one turn. False when nothing can be done."""
-        if self._life.phase is Phase.GIVEN_UP:
-            return self._refuse_one(intake)
-        if self._life.phase is not Phase.READY:
-            return False
-        if (prompt := self._turn.deliver(now_ms)) is not None:
-            self._perform(self._codec.prompt(*prompt, now_ms), now_ms)
-            return True
-        return self._deliver_control(intake, now_ms) or self._start_turn(intake)
-
-    def _start_turn(self, intake: Intake) -> bool:
-        if self._turn.is_open or intake.next_turn is None:
-            return False
-        trigger = intake.take_turn()
-        # T3: the cursor moves over the trigger in the very append that says the turn has started.
-        self._outbox.move(intake.cursor, intake.control_cursor)
-        self._turn.open(trigger)
-        return True
-
-    def _deliver_control(self, intake: Intake, now_ms: int) -> bool:
-        event = intake.next_control
-        if event is None:
-            return False
-        match self._codec.route(event):
-            case Route.CANCEL:
-                return self._deliver_cancel(intake, event, now_ms)
-            case Route.ANSWER:
-                return self._deliver_answer(intake, event, now_ms)
-            case _:
-                intake.take_control(answer_due=True)
-                self._perform(self._codec.control(event, now_ms), now_ms)
-        return True
-
-    def _deliver_cancel(self, intake: Intake, event: AxonEvent, now_ms: int) -> bool:
-        means = self._turn.meant_by(event)
-        if means is CancelMeans.NOT_KNOWN_YET:
-            return False  # `turn.started` is on its way to the journal: a moment
-        intake.take_control()
-        if means is CancelMeans.AN_EARLIER_TURN:
-            self._perform(self._codec.late_cancel(event), now_ms)
-            return True
-        if means is CancelMeans.THIS_TURN and self._codec.cancels_turn(event):
-            self._turn.cancelled(now_ms)
-        self._perform(self._codec.cancel(event, now_ms), now_ms)
-        return True
-
-    def _deliver_answer(self, intake: Intake, event: AxonEvent, now_ms: int) -> bool:
-        question = self._codec.question_of(event)
-        if question is not None:
-            asked = self._asked.get(question)
-            if asked is None:
-                return False  # the question is on its way to the journal: a moment
-            if event.sequence > asked:
-                del self._asked[question]
-                self._deadlines.heard(now_ms)
-                self._perform(self._codec.answer(question, event), now_ms)
-        intake.take_control()
-        return True
-
-    def _refuse_one(self, intake: Intake) -> bool:
-        """There is no agent and will be none: settle what waits, so that the queue goes on."""
-        why = self._life.why_given_up
-        if (event := intake.next_control) is not None:
-            intake.take_control()
-            if self._codec.route(event) is Route.CONTROL:
-                self._put(notices.request_failed(event.event_type, why))
-            return True
-        if self._turn.is_started:
-            self._turn.fail(why, "agent_unavailable")
-            return True
-        return self._start_turn(intake)
 
     # --- facts
 
@@ -328,39 +257,32 @@ class TurnMachine:
                 case codecs.TurnEnded():
                     if self._turn.ended(fact):
                         self._life.turn_ended()
+                        self._agent_works()
                 case codecs.Remember(state):
-                    self._outbox.keep(state)
-                case codecs.Garbage(why, excerpt):
-                    line = f"{why}: {excerpt}\n".encode(errors="replace")
-                    self._log("stdout", self._garbage.feed(line, now_ms))
+                    self._agent_works()
+                    self._keep(state)
                 case _:
-                    self._publish(fact)
+                    self._telling.publish(fact, now_ms)
 
-    def _publish(
-        self, fact: codecs.Said | codecs.Asked | codecs.RequestFailed | codecs.Complaint
-    ) -> None:
-        match fact:
-            case codecs.Said(event_type, payload, origin):
-                self._put(NewEvent(origin, notices.SOURCE, event_type, payload))
-            case codecs.Asked(question, event_type, payload):
-                event = NewEvent(Origin.AGENT, notices.SOURCE, event_type, payload)
-                self._outbox.put(event, Question(question))
-            case codecs.RequestFailed(method, error):
-                self._put(notices.request_failed(method, error))
-            case codecs.Complaint(kind, message):
-                self._complain(kind, message)
-            case _:
-                assert_never(fact)
+    def _agent_works(self) -> None:
+        if (aside := self._resumption.works()) is not None:
+            self._keep(aside.state)
+            self._telling.complain("session_lost", resumption.lost(aside))
+
+    def _keep(self, state: Mapping[str, Any]) -> None:
+        self._outbox.keep(state)
+        self._resumption.saved(state)
 
     def _became_ready(self, now_ms: int) -> None:
         self._life.ready()
+        self._resumption.ready()
         if self._was_announced:
             return
         self._was_announced = True
         wake = notices.WakeTimes(
             self._started_ms, self._attached_ms, self._agent_started_ms, now_ms
         )
-        self._put(
+        self._telling.put(
             notices.devbox_running(devbox_id(self._mount.devbox_uid), self._mount.generation, wake)
         )
 
@@ -369,14 +291,6 @@ class TurnMachine:
     def _subscribe(self, after: int) -> None:
         self._subscription += 1
         self._do(commands.Subscribe(self._subscription, after))
-
-    def _log(self, log_type: str, lines: list[str]) -> None:
-        if self._outbox.bytes < OUTBOX_BYTES_HIGH:  # logs are the first to be let go
-            for line in lines:
-                self._put(notices.agent_log(log_type, line))
-
-    def _complain(self, kind: str, message: str) -> None:
-        self._put(notices.agent_error(devbox_id(self._mount.devbox_uid), kind, message))
 
     def _regulate(self, now_ms: int) -> None:
         limit = OUTBOX_BYTES_LOW if self._is_held else OUTBOX_BYTES_HIGH
@@ -387,10 +301,6 @@ class TurnMachine:
         run = self._life.run
         self._do(commands.HoldAgent(run) if must_hold else commands.ReleaseAgent(run))
         self._deadlines.heard(now_ms)
-
-    def _put(self, event: NewEvent) -> None:
-        devbox = devbox_id(self._mount.devbox_uid)
-        self._outbox.put(event if notices.fits(event) else notices.too_large(devbox, event))
 
     def _do(self, command: Command) -> None:
         self._commands.append(command)

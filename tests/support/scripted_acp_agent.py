@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from scripted_play import keep, play, store, write_line
+from scripted_play import keep, play, store, taken_up, write_line
 
 FLAGS = set(sys.argv[1:])
 
@@ -93,6 +93,7 @@ def restore(params: dict[str, Any], *, replay: bool) -> dict[str, Any]:
     path = store(params["sessionId"])
     if not path.exists():
         raise KeyError(f"session not found: {params['sessionId']}")
+    taken_up(params["sessionId"])
     session = Session(params["sessionId"])
     session.prompts = json.loads(path.read_text())
     if replay:

@@ -13,7 +13,7 @@ import threading
 import uuid
 from typing import Any
 
-from scripted_play import keep, play, store, write_line
+from scripted_play import keep, play, store, taken_up, write_line
 
 _answers: dict[str, "queue.Queue[Any]"] = {}
 _prompts: "queue.Queue[str]" = queue.Queue()
@@ -171,6 +171,7 @@ def opened() -> Session:
         failed = {"subtype": "error_during_execution", "is_error": True, "num_turns": 0}
         session.write("result", **failed, errors=[lost])
         sys.exit(1)
+    taken_up(session.id)
     session.prompts = json.loads(store(session.id).read_text())
     return session
 

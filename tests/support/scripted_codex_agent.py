@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from scripted_play import keep, play, store, write_line
+from scripted_play import keep, play, store, taken_up, write_line
 
 Json = dict[str, Any]
 
@@ -123,6 +123,7 @@ def thread_resume(params: Json) -> Json:
     path = store(params["threadId"])
     if not path.exists():
         raise Refused(f"no rollout found for thread id {params['threadId']}")
+    taken_up(params["threadId"])
     thread = Thread(params["threadId"], json.loads(path.read_text()))
     return {"thread": {"id": thread.id}, "cwd": params.get("cwd")}
 

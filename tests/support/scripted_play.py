@@ -50,6 +50,14 @@ def write_line(text: str) -> None:
         sys.stdout.flush()
 
 
+def taken_up(session_id: str) -> None:
+    """A process is to go on with this session. With SCRIPTED_RESUME_KILLS it ends instead, as one
+    does whose file of it is broken."""
+    if os.environ.get("SCRIPTED_RESUME_KILLS"):
+        print(f"can not read session {session_id}", file=sys.stderr, flush=True)
+        os._exit(7)
+
+
 def store(session_id: str) -> Path:
     """Where a session's prompts are kept over processes."""
     folder = Path(os.environ["HOME"]) / ".scripted"

@@ -25,8 +25,6 @@ from ranvier_broker.codecs.base import (
     ToAgent,
     TurnEnded,
 )
-from ranvier_broker.codecs.jsonl import LINE_BYTES_MAX
-from ranvier_broker.codecs.waiting import ANSWER_MS_MAX
 
 CANCEL: Final = "session/cancel"
 _BAD_ANSWER: Final = '{"code":-32603,"message":"the client\'s answer was not JSON"}'
@@ -36,11 +34,6 @@ class AcpCodec(AcpHearing):
     """The `Codec` for `protocol: acp`."""
 
     needs_memory_to_start = False
-
-    def __init__(
-        self, cwd: str, answer_ms_max: int = ANSWER_MS_MAX, line_bytes_max: int = LINE_BYTES_MAX
-    ) -> None:
-        super().__init__(cwd, answer_ms_max, line_bytes_max)
 
     @property
     def wake_at_ms(self) -> int | None:

@@ -27,11 +27,15 @@ from ranvier_broker.codecs.base import (
     Complaint,
     Ending,
     Fact,
+    LaidAside,
     Ready,
     Remember,
     ToAgent,
     TurnEnded,
 )
+from ranvier_broker.codecs.jsonl import LINE_BYTES_MAX
+from ranvier_broker.codecs.listening import Listener
+from ranvier_broker.codecs.waiting import ANSWER_MS_MAX
 
 PROMPT: Final = "session/prompt"
 _OPEN_BY_THEMSELVES: Final = frozenset(
@@ -55,12 +59,13 @@ class Turn:
         return self.view is not None and self.session_id is None
 
 
-class AcpConversation:
+class AcpConversation(Listener):
     """State of the conversation with one mount's agent; `AcpCodec` adds the wire on both sides."""
 
-    def __init__(self, cwd: str, answer_ms_max: int) -> None:
-        self._cwd = cwd
-        self._answer_ms_max = answer_ms_max
+    def __init__(
+        self, cwd: str, answer_ms_max: int = ANSWER_MS_MAX, line_bytes_max: int = LINE_BYTES_MAX
+    ) -> None:
+        super().__init__(cwd, answer_ms_max, line_bytes_max)
         self._calls = Calls(answer_ms_max)
         self._questions = Questions()
         self._sessions = Sessions()
@@ -69,10 +74,12 @@ class AcpConversation:
         self._capabilities: dict[str, Any] = {}
         self._held: dict[str, list[bytes]] = {}  # messages to sessions that are being restored
         self._replaying: set[str] = set()  # sessions whose history comes again, for nobody
-        self._facts: list[Fact] = []
 
     def recall(self, saved: Mapping[str, Any]) -> None:
         self._sessions.recall(saved)
+
+    def lay_aside(self) -> LaidAside | None:
+        return self._sessions.lay_aside()
 
     def begin(self, now_ms: int) -> list[Fact]:
         self._forget_process()
@@ -131,7 +138,7 @@ class AcpConversation:
     # --- restoring
 
     def _restore_at_start(self, now_ms: int) -> None:
-        current = self._sessions.current
+        current = self._sessions.at_start
         if current is None:
             self._emit(Ready())
         else:
@@ -231,10 +238,3 @@ class AcpConversation:
         self._turn = None
         self._greeted = False
         self._capabilities = {}
-
-    def _emit(self, *facts: Fact) -> None:
-        self._facts.extend(facts)
-
-    def _told(self) -> list[Fact]:
-        facts, self._facts = self._facts, []
-        return facts

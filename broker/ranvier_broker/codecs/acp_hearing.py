@@ -22,7 +22,6 @@ from ranvier_broker.codecs.base import (
     ToAgent,
     TurnEnded,
 )
-from ranvier_broker.codecs.jsonl import LineSplitter, LineTooLong
 
 CANCELLED: Final = '{"outcome":{"outcome":"cancelled"}}'
 """The answer to a permission request of a cancelled turn."""
@@ -47,37 +46,19 @@ _STATE_UPDATES: Final = frozenset(
 class AcpHearing(AcpConversation):
     """The half of the codec that listens to the agent."""
 
-    def __init__(self, cwd: str, answer_ms_max: int, line_bytes_max: int) -> None:
-        super().__init__(cwd, answer_ms_max)
-        self._line_bytes_max = line_bytes_max
-        self._lines = LineSplitter(line_bytes_max)
-
-    def receive(self, data: bytes, now_ms: int) -> list[Fact]:
-        for line in self._lines.feed(data):
-            self._line(line, now_ms)
-        return self._told()
-
-    def end(self, why: str) -> list[Fact]:
-        if (rest := self._lines.finish()) is not None:
-            self._emit(speech.cut_off(rest))
-        self._lines = LineSplitter(self._line_bytes_max)
+    def _gone(self, why: str) -> None:
         for purpose in self._calls.waiting.give_up():
             if isinstance(purpose, Passing):
                 error = f"{why}, so {purpose.method} has no answer"
                 self._emit(RequestFailed(purpose.method, error), Settled(purpose.sequence))
         self._forget_process()
-        return self._told()
 
     def tick(self, now_ms: int) -> list[Fact]:
         for purpose in self._calls.waiting.overdue(now_ms):
-            message = f"the agent gave no answer within {self._answer_ms_max // 1000} s"
-            self._failed(purpose, message, now_ms, timed_out=True)
+            self._failed(purpose, self._overdue, now_ms, timed_out=True)
         return self._told()
 
-    def _line(self, line: bytes | LineTooLong, now_ms: int) -> None:
-        if isinstance(line, LineTooLong):
-            self._emit(speech.too_long(line, self._line_bytes_max))
-            return
+    def _heard(self, line: bytes, now_ms: int) -> None:
         match jsonrpc.read(line):
             case jsonrpc.Notification(method, params):
                 self._notified(method, params)

@@ -33,8 +33,8 @@ class Sessions(Remembered):
     def recall(self, saved: Mapping[str, Any]) -> None:
         super().recall(saved)
         settings = saved.get("settings")
-        if isinstance(settings, dict):
-            self._settings = {k: v for k, v in settings.items() if k in self._sessions}
+        made = settings if isinstance(settings, dict) else {}
+        self._settings = {k: v for k, v in made.items() if k in self._sessions}
 
     def _everything(self) -> dict[str, Any]:
         settings = {k: dict(v) for k, v in self._settings.items()}

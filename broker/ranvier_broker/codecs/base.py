@@ -123,6 +123,15 @@ Fact = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class LaidAside:
+    """A session that the next process does not take up; `state` is what `Remember` holds without
+    it."""
+
+    session: str
+    state: Mapping[str, Any]
+
+
 class Codec(Protocol):
     """One mount's conversation with its agent, over any number of processes."""
 
@@ -138,7 +147,11 @@ class Codec(Protocol):
         """Whether the agent waits for an answer from a person or a client."""
 
     def recall(self, saved: Mapping[str, Any]) -> None:
-        """Take what an earlier broker had kept (`Remember`)."""
+        """Take what an earlier broker had kept (`Remember`), in place of what is known."""
+
+    def lay_aside(self) -> LaidAside | None:
+        """Forget the session that the next process would take up, until `recall` brings it back.
+        None if there is none."""
 
     def command(self, argv: Sequence[str]) -> Sequence[str]:
         """The command line of the process that is about to start, made from the mount's own."""

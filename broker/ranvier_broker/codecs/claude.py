@@ -15,6 +15,7 @@ from ranvier_broker.codecs import claude_lines, generic, speech
 from ranvier_broker.codecs.base import (
     Ending,
     Fact,
+    LaidAside,
     RequestFailed,
     Route,
     Settled,
@@ -26,8 +27,6 @@ from ranvier_broker.codecs.claude_hearing import ClaudeHearing
 from ranvier_broker.codecs.claude_lines import Message
 from ranvier_broker.codecs.claude_memory import INITIALIZE
 from ranvier_broker.codecs.claude_requests import Greeting, Interrupting, Passing, Turn
-from ranvier_broker.codecs.jsonl import LINE_BYTES_MAX
-from ranvier_broker.codecs.waiting import ANSWER_MS_MAX
 
 QUERY: Final = "query"
 """The published SDK's event type for a user message."""
@@ -43,11 +42,6 @@ class ClaudeCodec(ClaudeHearing):
 
     needs_memory_to_start = True
 
-    def __init__(
-        self, cwd: str, answer_ms_max: int = ANSWER_MS_MAX, line_bytes_max: int = LINE_BYTES_MAX
-    ) -> None:
-        super().__init__(answer_ms_max, line_bytes_max)
-
     @property
     def wake_at_ms(self) -> int | None:
         return self._waiting.wake_at_ms
@@ -58,6 +52,9 @@ class ClaudeCodec(ClaudeHearing):
 
     def recall(self, saved: Mapping[str, Any]) -> None:
         self._memory.recall(saved)
+
+    def lay_aside(self) -> LaidAside | None:
+        return self._memory.lay_aside()
 
     def command(self, argv: Sequence[str]) -> Sequence[str]:
         return self._memory.command(argv)

@@ -30,20 +30,21 @@ from ranvier_broker.codecs.claude_requests import (
     Resetting,
     Turn,
 )
-from ranvier_broker.codecs.jsonl import LineSplitter, LineTooLong
+from ranvier_broker.codecs.jsonl import LINE_BYTES_MAX
 from ranvier_broker.codecs.jsonrpc import NotAMessage
-from ranvier_broker.codecs.waiting import Waiting
+from ranvier_broker.codecs.listening import Listener
+from ranvier_broker.codecs.waiting import ANSWER_MS_MAX, Waiting
 
 _TOO_LARGE: Final = "the request is larger than an axon event may be"
 
 
-class ClaudeHearing:
+class ClaudeHearing(Listener):
     """The half of the codec that listens to the agent, and the state of the conversation."""
 
-    def __init__(self, answer_ms_max: int, line_bytes_max: int) -> None:
-        self._answer_ms_max = answer_ms_max
-        self._line_bytes_max = line_bytes_max
-        self._lines = LineSplitter(line_bytes_max)
+    def __init__(
+        self, cwd: str, answer_ms_max: int = ANSWER_MS_MAX, line_bytes_max: int = LINE_BYTES_MAX
+    ) -> None:
+        super().__init__(cwd, answer_ms_max, line_bytes_max)
         self._memory = Memory()
         self._waiting: Waiting[str, Purpose] = Waiting()
         self._questions: dict[str, int] = {}  # the agent's request id → number
@@ -51,25 +52,15 @@ class ClaudeHearing:
         self._number = 0
         self._turn: Turn | None = None
         self._is_ready = False
-        self._facts: list[Fact] = []
 
-    def receive(self, data: bytes, now_ms: int) -> list[Fact]:
-        for line in self._lines.feed(data):
-            self._line(line, now_ms)
-        return self._told()
-
-    def end(self, why: str) -> list[Fact]:
-        if (rest := self._lines.finish()) is not None:
-            self._emit(speech.cut_off(rest))
-        self._lines = LineSplitter(self._line_bytes_max)
+    def _gone(self, why: str) -> None:
         for purpose in self._waiting.give_up():
             self._unanswered(purpose, why)
         self._questions.clear()
         self._turn, self._is_ready = None, False
-        return self._told()
 
     def tick(self, now_ms: int) -> list[Fact]:
-        why = f"the agent gave no answer within {self._answer_ms_max // 1000} s"
+        why = self._overdue
         for purpose in self._waiting.overdue(now_ms):
             self._unanswered(purpose, why)
             if isinstance(purpose, Greeting):
@@ -88,10 +79,7 @@ class ClaudeHearing:
             case _:
                 pass
 
-    def _line(self, line: bytes | LineTooLong, now_ms: int) -> None:
-        if isinstance(line, LineTooLong):
-            self._emit(speech.too_long(line, self._line_bytes_max))
-            return
+    def _heard(self, line: bytes, now_ms: int) -> None:
         message = claude_lines.read(line)
         if isinstance(message, NotAMessage):
             self._emit(Garbage(message.why, message.excerpt))
@@ -202,13 +190,6 @@ class ClaudeHearing:
     def _remember_if(self, is_news: bool) -> None:
         if is_news:
             self._emit(Remember(self._memory.snapshot()))
-
-    def _emit(self, *facts: Fact) -> None:
-        self._facts.extend(facts)
-
-    def _told(self) -> list[Fact]:
-        facts, self._facts = self._facts, []
-        return facts
 
 
 def ending(result: dict[str, Any], *, is_interrupted: bool) -> TurnEnded:

@@ -8,6 +8,7 @@ requests (initialize, the model, the permission mode) is lost with it and said a
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from ranvier_broker.codecs.base import LaidAside
 from ranvier_broker.codecs.jsonrpc import dump
 
 REMEMBERED_CHARACTERS_MAX: Final = 60_000
@@ -48,8 +49,13 @@ class Memory:
         settings = saved.get("settings")
         self.session = session if isinstance(session, str) else None
         self.greeting = greeting if isinstance(greeting, dict) else None
-        if isinstance(settings, dict):
-            self.settings = {k: settings[k] for k in _SETTINGS if isinstance(settings.get(k), dict)}
+        made = settings if isinstance(settings, dict) else {}
+        self.settings = {k: made[k] for k in _SETTINGS if isinstance(made.get(k), dict)}
+
+    def lay_aside(self) -> LaidAside | None:
+        """Forget the session; how the agent was greeted and set still holds."""
+        session, self.session = self.session, None
+        return LaidAside(session, self.snapshot()) if session is not None else None
 
     def snapshot(self) -> dict[str, Any]:
         """A value for the journal, of bounded size: the session is kept before all else."""

@@ -27,8 +27,6 @@ from ranvier_broker.codecs.codex_conversation import INITIALIZE, INTERRUPT, Turn
 from ranvier_broker.codecs.codex_frames import ClientAnswer, ClientFrame
 from ranvier_broker.codecs.codex_generic import GenericView
 from ranvier_broker.codecs.codex_hearing import CodexHearing
-from ranvier_broker.codecs.jsonl import LINE_BYTES_MAX
-from ranvier_broker.codecs.waiting import ANSWER_MS_MAX
 
 _TURNS: Final = frozenset({"turn/start", "review/start", "thread/compact/start"})
 """Methods that begin a turn, which `turn/completed` ends."""
@@ -44,11 +42,6 @@ class CodexCodec(CodexHearing):
     """The `Codec` for `protocol: codex_app_server`."""
 
     needs_memory_to_start = False
-
-    def __init__(
-        self, cwd: str, answer_ms_max: int = ANSWER_MS_MAX, line_bytes_max: int = LINE_BYTES_MAX
-    ) -> None:
-        super().__init__(cwd, answer_ms_max, line_bytes_max)
 
     @property
     def wake_at_ms(self) -> int | None:

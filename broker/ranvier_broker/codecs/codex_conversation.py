@@ -17,6 +17,7 @@ from ranvier_broker.codecs.base import (
     Complaint,
     Ending,
     Fact,
+    LaidAside,
     Ready,
     Remember,
     Said,
@@ -35,7 +36,9 @@ from ranvier_broker.codecs.codex_calls import (
 )
 from ranvier_broker.codecs.codex_generic import GenericView
 from ranvier_broker.codecs.codex_threads import Threads, TokenAccount
-from ranvier_broker.codecs.waiting import Waiting
+from ranvier_broker.codecs.jsonl import LINE_BYTES_MAX
+from ranvier_broker.codecs.listening import Listener
+from ranvier_broker.codecs.waiting import ANSWER_MS_MAX, Waiting
 
 INITIALIZE: Final = "initialize"
 INTERRUPT: Final = "turn/interrupt"
@@ -73,12 +76,13 @@ class _Unsaid:
     method: str
 
 
-class CodexConversation:
+class CodexConversation(Listener):
     """State of the conversation with one agent; `CodexCodec` adds the wire on both sides."""
 
-    def __init__(self, cwd: str, answer_ms_max: int) -> None:
-        self._cwd = cwd
-        self._answer_ms_max = answer_ms_max
+    def __init__(
+        self, cwd: str, answer_ms_max: int = ANSWER_MS_MAX, line_bytes_max: int = LINE_BYTES_MAX
+    ) -> None:
+        super().__init__(cwd, answer_ms_max, line_bytes_max)
         self._number = 0  # goes on over processes, so a late answer meets no stranger
         self._calls: Waiting[int, Purpose] = Waiting()
         self._threads = Threads()
@@ -89,10 +93,12 @@ class CodexConversation:
         self._unsaid: list[_Unsaid] = []
         self._late_greetings: list[Passing] = []
         self._held: dict[str, list[bytes]] = {}  # frames to threads that are being resumed
-        self._facts: list[Fact] = []
 
     def recall(self, saved: Mapping[str, Any]) -> None:
         self._threads.recall(saved)
+
+    def lay_aside(self) -> LaidAside | None:
+        return self._threads.lay_aside()
 
     def begin(self, now_ms: int) -> list[Fact]:
         self._forget_process()
@@ -185,7 +191,7 @@ class CodexConversation:
     # --- restoring
 
     def _restore_at_start(self, now_ms: int) -> None:
-        current = self._threads.current
+        current = self._threads.at_start
         if current is None:
             self._emit(Ready())
         else:
@@ -288,10 +294,3 @@ class CodexConversation:
         self._unsaid.clear()
         self._late_greetings.clear()
         self._held.clear()
-
-    def _emit(self, *facts: Fact) -> None:
-        self._facts.extend(facts)
-
-    def _told(self) -> list[Fact]:
-        facts, self._facts = self._facts, []
-        return facts

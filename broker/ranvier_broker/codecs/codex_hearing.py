@@ -24,8 +24,9 @@ from ranvier_broker.codecs.base import (
 from ranvier_broker.codecs.codex_calls import Greeting, Passing, Prompting, Purpose
 from ranvier_broker.codecs.codex_conversation import INITIALIZE, CodexConversation, Turn
 from ranvier_broker.codecs.codex_frames import ClientFrame, text_in
-from ranvier_broker.codecs.jsonl import LineSplitter, LineTooLong
-from ranvier_broker.codecs.speech import cut_off, excerpt, fits, said, too_long
+from ranvier_broker.codecs.jsonl import LINE_BYTES_MAX
+from ranvier_broker.codecs.speech import excerpt, fits, said
+from ranvier_broker.codecs.waiting import ANSWER_MS_MAX
 
 _TOO_LARGE: Final = "the request is larger than an axon event may be"
 _ENDINGS: Final = {
@@ -46,38 +47,25 @@ class _Question:
 class CodexHearing(CodexConversation):
     """The half of the codec that listens to the agent."""
 
-    def __init__(self, cwd: str, answer_ms_max: int, line_bytes_max: int) -> None:
-        super().__init__(cwd, answer_ms_max)
-        self._line_bytes_max = line_bytes_max
-        self._lines = LineSplitter(line_bytes_max)
+    def __init__(
+        self, cwd: str, answer_ms_max: int = ANSWER_MS_MAX, line_bytes_max: int = LINE_BYTES_MAX
+    ) -> None:
+        super().__init__(cwd, answer_ms_max, line_bytes_max)
         self._questions: dict[int, _Question] = {}
         self._questions_asked = 0
 
-    def receive(self, data: bytes, now_ms: int) -> list[Fact]:
-        for line in self._lines.feed(data):
-            self._line(line, now_ms)
-        return self._told()
-
-    def end(self, why: str) -> list[Fact]:
-        if (rest := self._lines.finish()) is not None:
-            self._emit(cut_off(rest))
-        self._lines = LineSplitter(self._line_bytes_max)
+    def _gone(self, why: str) -> None:
         interrupts = self._turn.interrupts if self._turn is not None else []
         for purpose in [*self._calls.give_up(), *self._late_greetings, *interrupts]:
             self._reply_error(purpose, f"{why}, so there is no answer")
         self._forget_process()
-        return self._told()
 
     def tick(self, now_ms: int) -> list[Fact]:
         for purpose in self._calls.overdue(now_ms):
-            message = f"the agent gave no answer within {self._answer_ms_max // 1000} s"
-            self._failed(purpose, message, None, now_ms)
+            self._failed(purpose, self._overdue, None, now_ms)
         return self._told()
 
-    def _line(self, line: bytes | LineTooLong, now_ms: int) -> None:
-        if isinstance(line, LineTooLong):
-            self._emit(too_long(line, self._line_bytes_max))
-            return
+    def _heard(self, line: bytes, now_ms: int) -> None:
         message = jsonrpc.read(line)
         if isinstance(message, jsonrpc.NotAMessage):
             self._emit(Garbage(message.why, message.excerpt))

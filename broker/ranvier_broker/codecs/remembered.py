@@ -9,6 +9,7 @@ at hand is not remembered.
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ranvier_broker.codecs.base import LaidAside
 from ranvier_broker.codecs.jsonrpc import dump
 
 SESSIONS_REMEMBERED_MAX: Final = 16
@@ -26,13 +27,24 @@ class Remembered:
         """Parameters of the last `initialize` that counts."""
         self._sessions: dict[str, dict[str, Any]] = {}
         self._live: set[str] = set()
+        self._is_wary = False  # after `lay_aside`: no session is taken up before it is asked for
 
     def recall(self, saved: Mapping[str, Any]) -> None:
         """Take what `snapshot` had given; pass over what this version can not read."""
         greeting, sessions = saved.get("initialize"), saved.get("sessions")
         self.greeting = greeting if isinstance(greeting, dict) else None
-        if isinstance(sessions, dict):
-            self._sessions = {k: v for k, v in sessions.items() if isinstance(v, dict)}
+        known = sessions if isinstance(sessions, dict) else {}
+        self._sessions = {k: v for k, v in known.items() if isinstance(v, dict)}
+        self._is_wary = False
+
+    def lay_aside(self) -> LaidAside | None:
+        """Forget the session used last, and take up none at a start until there is a new one."""
+        session = self.current
+        if session is None:
+            return None
+        self.forget(session)
+        self._is_wary = True
+        return LaidAside(session, self.snapshot())
 
     def snapshot(self) -> dict[str, Any]:
         """A value for the journal, independent of later changes and of bounded size."""
@@ -54,6 +66,11 @@ class Remembered:
         """The session used last."""
         return next(reversed(self._sessions), None)
 
+    @property
+    def at_start(self) -> str | None:
+        """The session that a new process takes up before it gets anything to do."""
+        return None if self._is_wary else self.current
+
     def needs_restore(self, session_id: str | None) -> bool:
         """Whether the agent would not know the session, though it did in an earlier process."""
         return session_id in self._sessions and session_id not in self._live
@@ -63,6 +80,7 @@ class Remembered:
         self._sessions.pop(session_id, None)
         self._sessions[session_id] = dict(params)
         self._live.add(session_id)
+        self._is_wary = False
         while len(self._sessions) > SESSIONS_REMEMBERED_MAX:
             self.forget(next(iter(self._sessions)))
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ranvier.events import AxonEvent, Origin
 
-from ranvier_broker.codecs.base import Fact, Route
+from ranvier_broker.codecs.base import Fact, LaidAside, Route
 
 _TURN_STARTING: Final = frozenset(
     {"user.message", "session/prompt", "query", "turn/start", "review/start"}
@@ -25,6 +25,9 @@ class UnsupportedCodec:
 
     def recall(self, saved: Mapping[str, Any]) -> None:
         pass
+
+    def lay_aside(self) -> LaidAside | None:
+        return None
 
     def command(self, argv: Sequence[str]) -> Sequence[str]:
         return argv

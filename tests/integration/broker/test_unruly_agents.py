@@ -146,6 +146,23 @@ async def test_an_agent_deaf_to_cancel_and_term_is_killed_with_all_that_it_start
     assert not group & set(devbox.agents())
 
 
+async def test_a_session_that_kills_its_agent_is_given_up_and_the_queue_goes_on(
+    devbox: Box,
+) -> None:
+    devbox.start()
+    await turn(devbox, "My word is PELICAN. [[say On.]]")
+    devbox.stop_launcher()
+    devbox.environment = {"SCRIPTED_RESUME_KILLS": "1"}
+    devbox.start_launcher()
+    last = await devbox.publish("user.message", {"content": "[[history]]"})
+    assert (await devbox.ended(last))["event_type"] == "turn.completed"
+    assert said(devbox).startswith("On.HISTORY 1 [[history]]"), "a new conversation"
+    errors = [payload(event)["type"] for event in devbox.of_type("agent.error")]
+    assert errors == ["restore_failed", "session_lost"]
+    logs = [payload(event)["message"] for event in devbox.of_type("agent.log")]
+    assert sum("can not read session" in line for line in logs) == 3
+
+
 async def test_a_turn_that_talks_for_ever_ends_at_its_deadline(devbox: Box) -> None:
     """As agents do that retry a dead model and say so."""
     devbox.deadlines = {"turn_deadline_seconds": 1, "cancel_grace_seconds": 5}

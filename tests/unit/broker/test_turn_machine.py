@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from broker_playbook import Play, axon_event, line, make_play, prompt_of, to_agent, update
 from ranvier.events import PAYLOAD_BYTES_MAX, Origin
-from ranvier_broker import commands, events, turns
+from ranvier_broker import commands, events, telling
 from ranvier_broker.codecs.unsupported import UnsupportedCodec
 from ranvier_broker.commands import EndMark, StartMark
 from ranvier_broker.deadlines import Patience
@@ -320,7 +320,7 @@ class TestMemory:
         assert commands.ReleaseAgent(1) in held
 
     def test_logs_are_let_go_first(self, play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(turns, "OUTBOX_BYTES_HIGH", 0)
+        monkeypatch.setattr(telling, "OUTBOX_BYTES_HIGH", 0)
         play.ready()
         assert play.after(events.AgentLogged(1, b"a line\n")) == []
 
