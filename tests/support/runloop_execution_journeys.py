@@ -19,6 +19,12 @@ def commands_and_files(devbox_id: str) -> None:
     wanted = "".join(f"{i}\n" for i in range(1, LINES + 1))
     assert "".join(heard) == wanted == result.stdout()
     assert (result.exit_code, result.stderr()) == (3, "no\n")
+    log = devbox.logs(execution_id=result.execution_id).logs
+    assert [entry.source for entry in log] == ["exec"] * len(log)
+    assert (log[0].cmd or "").startswith("seq 1")
+    assert [(log[-3].message, log[-2].level, log[-1].exit_code)] == [(f"{LINES}", "error", 3)]
+    assert result.execution_id in [entry.cmd_id for entry in devbox.logs().logs]
+    assert devbox.logs(execution_id="exe_none").logs == []
     endless = devbox.cmd.exec_async("sleep 1000")
     endless.kill()
     assert endless.result().exit_code == 137

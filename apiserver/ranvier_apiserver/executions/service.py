@@ -56,6 +56,9 @@ class State:
     exit_status: int | None
     stdout: Tail = Tail()
     stderr: Tail = Tail()
+    title: str = ""
+    asked_ms: int = 0
+    ended_ms: int = 0
 
     @property
     def is_completed(self) -> bool:
@@ -77,15 +80,17 @@ class Executions:
         has_stdin: bool = False,
         output_bytes_max: int = OUTPUT_BYTES_MAX,
         seconds_max: int = 0,
+        title: str = "",
     ) -> None:
         """Start it; when it was started before, it is the same one. `seconds_max`: then it is
-        ended, 0 for never."""
+        ended, 0 for never. `title`: what it is called in the devbox's log, if it stands there."""
         members = {
             "execution_id": name,
             "script": script,
             "has_stdin": has_stdin,
             "output_bytes_max": output_bytes_max,
             "seconds_max": seconds_max,
+            "title": title,
         }
         await self._sidecars.call(uid, "start", members)
 
@@ -152,8 +157,17 @@ class Executions:
 
 
 def _state(body: Mapping[str, Any]) -> State:
-    outputs = (_tail(body, "stdout"), _tail(body, "stderr"))
-    return State(str(body["execution_id"]), body["status"], body["exit_status"], *outputs)
+    return State(
+        str(body["execution_id"]),
+        body["status"],
+        body["exit_status"],
+        _tail(body, "stdout"),
+        _tail(body, "stderr"),
+        # A sidecar of an earlier version, in a pod that still runs, does not tell these.
+        title=str(body.get("title", "")),
+        asked_ms=int(body.get("asked_ms", 0)),
+        ended_ms=int(body.get("ended_ms", 0)),
+    )
 
 
 def _tail(body: Mapping[str, Any], output: Output) -> Tail:

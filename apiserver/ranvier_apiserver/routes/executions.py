@@ -56,7 +56,7 @@ async def execute(
     last_n = queries.last_n(request.query_params)
     uid = await uid_for(context_of(request), devbox_id)
     name = name_for(body.command_id.encode())
-    await executions.start(uid, name, scripts.command(body.command))
+    await executions.start(uid, name, scripts.command(body.command), title=body.command)
     wait = manifest.patience(body.optimistic_timeout, WAIT_SECONDS_MAX, WAIT_SECONDS_MAX)
     return _view(devbox_id, await executions.state(uid, name, last_n, wait))
 
@@ -76,7 +76,8 @@ async def execute_async(
     uid = await uid_for(context_of(request), devbox_id)
     name = name_for(once_of(request.scope, key) or secrets.token_bytes(16))
     has_stdin = bool(body.attach_stdin)
-    await executions.start(uid, name, scripts.command(body.command), has_stdin=has_stdin)
+    script = scripts.command(body.command)
+    await executions.start(uid, name, script, has_stdin=has_stdin, title=body.command)
     return _view(devbox_id, await executions.state(uid, name, LAST_LINES))
 
 
@@ -96,7 +97,7 @@ async def execute_sync(
         raise InvalidField("attach_stdin: a command without an id can be sent no input.")
     uid = await uid_for(context_of(request), devbox_id)
     name = name_for(once_of(request.scope, key) or secrets.token_bytes(16))
-    await executions.start(uid, name, scripts.command(body.command))
+    await executions.start(uid, name, scripts.command(body.command), title=body.command)
     while True:
         state = await executions.state(uid, name, queries.LINES_MAX, WAIT_SECONDS_MAX)
         if state.is_completed:

@@ -55,6 +55,10 @@ LINES_MAX: Final = 1_000_000
 LINES_DEFAULT: Final = 100
 _LINES: Final = {"type": "integer", "minimum": 0, "maximum": LINES_MAX, "default": LINES_DEFAULT}
 EXECUTION: Final = (Parameter("last_n", _LINES, "Lines of each output in the answer, its last"),)
+LOGS: Final = (
+    Parameter("execution_id", _TEXT, "Of this execution alone"),
+    Parameter("shell_name", _TEXT, "Of a named shell; there are none, so nothing"),
+)
 STREAM: Final = (Parameter("offset", _SEQUENCE, "The byte to begin with"),)
 AFTER: Final = Parameter("after_sequence", _SEQUENCE, "Events after this one, oldest first")
 FILTER: Final = (

@@ -15,7 +15,6 @@ router = APIRouter(prefix=PREFIX, include_in_schema=False)
 """Stands behind all others, so what comes to be served is answered by whoever serves it."""
 
 CALLS: Final = (
-    "logs",
     "logs/tail",
     "usage",
     "snapshot_disk",

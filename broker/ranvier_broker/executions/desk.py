@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from ranvier_broker.bridge import Bridge
@@ -230,8 +231,8 @@ class Desk:
         name = call.execution_id
         if name not in self._book.executions:
             limits = call.output_bytes_max, call.seconds_max
-            asked = Execution(name, call.script, call.has_stdin, *limits)
-            self.feed(events.Asked(asked))
+            asked = Execution(name, call.script, call.has_stdin, *limits, title=call.title)
+            self.feed(events.Asked(replace(asked, asked_ms=self._now_ms())))
         has_started = {Phase.RUNNING, Phase.ENDING, Phase.COMPLETED}
         try:
             await self._until(name, lambda known: known.phase in has_started, START_SECONDS_MAX)
@@ -290,7 +291,14 @@ class Desk:
         waits = known.phase in (Phase.WAITING, Phase.ASKED)
         status = "queued" if waits else "running" if known.is_open else "completed"
         exit_status = None if known.is_open else known.exit_status
-        return {"execution_id": name, "status": status, "exit_status": exit_status}
+        return {
+            "execution_id": name,
+            "status": status,
+            "exit_status": exit_status,
+            "title": known.title,
+            "asked_ms": known.asked_ms,
+            "ended_ms": known.ended_ms,
+        }
 
     def _state(self, name: str, last_n: int) -> dict[str, Any]:
         body = self._brief(name)

@@ -25,7 +25,7 @@ class Execution:
 
     `listing`: the launcher's listing before it was asked for; one that it outlived tells whether it
     lives. `size`: bytes that it left on disk. `seconds_max`: it is ended after so long, unless 0.
-    `dropped`: it is forgotten when it ends.
+    `dropped`: it is forgotten when it ends. `title`: what people take it for, a user's command.
     """
 
     execution_id: str
@@ -40,7 +40,9 @@ class Execution:
     signals: tuple[str, ...] = ()
     listing: int = 0
     size: int = 0
+    asked_ms: int = 0
     ended_ms: int = 0
+    title: str = ""
 
     @property
     def is_open(self) -> bool:

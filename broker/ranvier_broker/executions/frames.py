@@ -20,6 +20,9 @@ PIECE_BYTES_MAX: Final = 1024 * 1024
 WAIT_MS_MAX: Final = 30_000
 """Longest that a call is held while there is nothing to tell."""
 
+TITLE_CHARACTERS_MAX: Final = 4096
+"""Of a command in the devbox's log."""
+
 OUTPUTS: Final = ("stdout", "stderr")
 
 
@@ -36,6 +39,7 @@ class Start:
     has_stdin: bool
     output_bytes_max: int
     seconds_max: int
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,9 @@ def record(execution: Execution) -> bytes:
             "exit_status": execution.exit_status,
             "input_ended": execution.input_ended,
             "size": execution.size,
+            "asked_ms": execution.asked_ms,
             "ended_ms": execution.ended_ms,
+            "title": execution.title,
         }
     ).encode()
 
@@ -155,7 +161,8 @@ def _identifier(body: Mapping[str, Any]) -> str:
 
 def _start(body: Mapping[str, Any]) -> Call:
     limits = int(body["output_bytes_max"]), int(body["seconds_max"])
-    return Start(_identifier(body), str(body["script"]), bool(body["has_stdin"]), *limits)
+    title = str(body.get("title") or "")[:TITLE_CHARACTERS_MAX]
+    return Start(_identifier(body), str(body["script"]), bool(body["has_stdin"]), *limits, title)
 
 
 def _state(body: Mapping[str, Any]) -> Call:

@@ -19,7 +19,7 @@ from ranvier.client.errors import RanvierError, StatusError
 if TYPE_CHECKING:
     from ranvier import AsyncRanvier
     from ranvier.client.devbox_calls import Output
-    from ranvier.client.models import Execution
+    from ranvier.client.models import Execution, LogEntry
 
 STDIN_BYTES: Final = 65536
 """Most that is sent to a command at once."""
@@ -72,10 +72,17 @@ def logs(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="All of it, and what comes, until it ends.")
     ] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every command that is still known, with its end.")
+    ] = False,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Show what a command in a devbox has written."""
     with client_of(context) as client:
+        if every:
+            for entry in client.devboxes.logs(devbox, execution_id=execution):
+                _tell(entry, form)
+            return
         if execution is None:
             known = client.devboxes.executions(devbox)
             if not known:
@@ -86,6 +93,17 @@ def logs(
             return
     target: Target = context.obj
     asyncio.run(_follow(target, devbox, execution))
+
+
+def _tell(entry: "LogEntry", form: Format) -> None:
+    if form is Format.JSON:
+        output.as_json(entry)
+    elif entry.cmd is not None:
+        output.say(f"$ {output.printable(entry.cmd)}  # {entry.cmd_id}")
+    elif entry.exit_code is not None:
+        output.note(f"exit code {entry.exit_code}")
+    else:
+        output.raw(f"{entry.message}\n", to_stderr=entry.level == "error")
 
 
 def _show(execution: "Execution", form: Format) -> None:

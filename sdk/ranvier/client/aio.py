@@ -131,6 +131,7 @@ class AsyncDevboxes:
     executions: Final = _Performed(devbox_calls.executions)
     execute_async: Final = _Performed(devbox_calls.execute_async)
     execution: Final = _Performed(devbox_calls.execution)
+    logs: Final = _Performed(devbox_calls.logs)
     send_stdin: Final = _Performed(devbox_calls.send_stdin)
     kill: Final = _Performed(devbox_calls.kill)
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from pydantic import TypeAdapter
 
 from ranvier.client.calls import Call, as_page, as_query, given, reader
-from ranvier.client.models import Devbox, Execution, Nothing, Page
+from ranvier.client.models import Devbox, Execution, LogEntry, Nothing, Page
 
 DEVBOXES: Final = "/v1/devboxes"
 WAIT_SECONDS: Final = 20.0
@@ -20,6 +20,7 @@ _devbox: Final = reader(Devbox)
 _nothing: Final = reader(Nothing)
 _execution: Final = reader(Execution)
 _executions: Final = TypeAdapter(list[Execution])
+_logs: Final = TypeAdapter(list[LogEntry])
 _devbox_page: Final = TypeAdapter(Page[Devbox])
 
 
@@ -147,6 +148,12 @@ def execution(devbox_id: str, execution_id: str) -> Call[Execution]:
     return Call("GET", execution_path(devbox_id, execution_id), _execution)
 
 
+def logs(devbox_id: str, *, execution_id: str | None = None) -> Call[list[LogEntry]]:
+    """The devbox's commands, oldest first: each one's start, its last lines, its end."""
+    query = as_query(execution_id=execution_id)
+    return Call("GET", _path(devbox_id, "logs"), _read_logs, query=query)
+
+
 def send_stdin(
     devbox_id: str, execution_id: str, *, text: str | None = None, signal: Signal | None = None
 ) -> Call[Nothing]:
@@ -177,3 +184,7 @@ def _read_page(body: bytes) -> Page[Devbox]:
 
 def _read_executions(body: bytes) -> list[Execution]:
     return _executions.validate_python(as_page(body, "executions")["items"])
+
+
+def _read_logs(body: bytes) -> list[LogEntry]:
+    return _logs.validate_python(as_page(body, "logs")["items"])

@@ -149,6 +149,19 @@ class Execution(Answer):
         return self.status == "completed"
 
 
+class LogEntry(Answer):
+    """One entry of a devbox's log: a command's start (`cmd`), a line of its output (`message`), or
+    its end (`exit_code`). `cmd_id` is the execution's id."""
+
+    level: str
+    source: str
+    timestamp_ms: int
+    cmd: str | None = None
+    cmd_id: str | None = None
+    exit_code: int | None = None
+    message: str | None = None
+
+
 class Nothing(Answer):
     """The answer `{}`: it was done, there is no more to say."""
 

@@ -19,6 +19,14 @@ assert.equal(await streamed.stdout(), wanted);
 const failed = await devbox.cmd.exec('echo out; echo err >&2; exit 3');
 assert.deepEqual([failed.exitCode, await failed.stdout(), await failed.stderr()], [3, 'out\n', 'err\n']);
 
+const { logs } = await sdk.api.devboxes.logs.list(devboxId, { execution_id: failed.executionId });
+assert.deepEqual(
+  logs.map((entry) => [entry.source, entry.cmd ?? entry.message ?? entry.exit_code]),
+  [['exec', 'echo out; echo err >&2; exit 3'], ['exec', 'out'], ['exec', 'err'], ['exec', 3]],
+);
+const none = await sdk.api.devboxes.logs.list(devboxId, { shell_name: 'main' });
+assert.deepEqual(none.logs, []);
+
 const endless = await devbox.cmd.execAsync('sleep 1000');
 await endless.kill();
 assert.equal((await endless.result()).exitCode, 137);
