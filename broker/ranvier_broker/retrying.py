@@ -4,9 +4,11 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Final, TypeVar
 
 from ranvier_broker.http11 import HttpFailed
+from ranvier_broker.journal_seam import Lost
 
 ANSWER_SECONDS_MAX: Final = 30.0
 SILENCE_SECONDS_MAX: Final = 35.0
@@ -53,3 +55,11 @@ async def until_it_passes(what: str, try_once: Callable[[], Awaitable[T]]) -> T:
             delay = delays.next()
             log.warning("%s failed, again in %.1f s: %r", what, delay, error)
             await asyncio.sleep(delay)
+
+
+def judge(what: str, status: int) -> None:
+    """Raises Lost, Passing. 404 passes: the operator may not have told the journal of us yet."""
+    if status == HTTPStatus.CONFLICT:
+        raise Lost(f"{what}: status {status}")
+    if status != HTTPStatus.OK:
+        raise Passing(f"{what}: status {status}")

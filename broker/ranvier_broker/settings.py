@@ -41,6 +41,7 @@ class Settings:
     bin_dir: Path
     executions_dir: Path
     home: str
+    home_dir: Path | None
     ready_port: int
     mounts: tuple[MountSettings, ...]
 
@@ -62,6 +63,7 @@ VARIABLES: Final = {
     "RANVIER_EXECUTIONS_DIR": "folder for executions and their output, the broker's alone "
     "(/ranvier/executions)",
     "RANVIER_HOME": "home directory in the devbox container (/home/user)",
+    "RANVIER_HOME_DIR": "where the home volume is mounted here; it is not looked at when left out",
     "RANVIER_READY_PORT": "port that answers 200 once every agent is ready (8089)",
     "RANVIER_MOUNTS": "JSON list of {index, axon_id, protocol, agent_binary, launch_args, "
     "working_directory, silence_deadline_seconds, turn_deadline_seconds, cancel_grace_seconds}",
@@ -91,6 +93,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         bin_dir=Path(get("RANVIER_BIN_DIR", "/ranvier/bin")),
         executions_dir=Path(get("RANVIER_EXECUTIONS_DIR", "/ranvier/executions")),
         home=home,
+        home_dir=Path(folder) if (folder := environment.get("RANVIER_HOME_DIR")) else None,
         ready_port=_number("RANVIER_READY_PORT", get("RANVIER_READY_PORT", "8089")),
         mounts=_mounts(get("RANVIER_MOUNTS"), home),
     )

@@ -108,12 +108,14 @@ class Broker:
         from ranvier_broker.executions.desk import Desk
         from ranvier_broker.executions.line import Line
         from ranvier_broker.executions.shelf import Shelf
+        from ranvier_broker.home import HomeWatch
 
         settings = self._settings
         shelf = Shelf(settings.executions_dir, settings.io_dir, settings.home)
         line = Line(settings, group)
         desk = Desk(shelf, self._bridge, clock.now_ms, line.report)
         group.create_task(line.run(desk))
+        group.create_task(HomeWatch(settings, line.http).run())
         return line
 
     async def _flush(self, mounts: "list[MountShell]") -> None:

@@ -114,7 +114,7 @@ def _paths(
     volumes = {volume["name"]: volume for volume in spec.get("volumes", ())}
     mounts = container.get("volumeMounts", ())
     found = {m["mountPath"]: folders.of(volumes[m["name"]]) for m in mounts}
-    # The broker names the home directory without having it mounted.
+    # The broker names the home directory by its path in the other container.
     for other in spec["containers"]:
         for mount in other.get("volumeMounts", ()):
             found.setdefault(mount["mountPath"], folders.of(volumes[mount["name"]]))

@@ -99,7 +99,7 @@ def _failed(case: Case, pod: PodSeen) -> Draft:
 
 
 def _running(case: Case, pod: PodSeen) -> Draft:
-    ready = ready_of(pod, case.volume, case.now)
+    ready = _full(case, pod) or ready_of(pod, case.volume, case.now)
     age = case.now - pod.created_at
     memory = case.memory
     again: float | None = None
@@ -110,6 +110,14 @@ def _running(case: Case, pod: PodSeen) -> Draft:
     elif memory.failures:
         memory = replace(memory, failures=0, failed_pod="", retry_at=None, trouble=None)
     return Draft(actions=case.adjust_volume(), ready=ready, look_again=again, memory=memory)
+
+
+def _full(case: Case, pod: PodSeen) -> Ready | None:
+    """The pod's sidecar says that nothing more can be written to the home volume."""
+    told = case.devbox.status.home_full
+    if told is None or told.generation != pod.generation or not pod.running:
+        return None
+    return Ready(ReadyReason.HOME_FULL, f"The home volume of {told.size} is full.")
 
 
 def _trouble(memory: Memory) -> Ready:

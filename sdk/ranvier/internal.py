@@ -246,6 +246,14 @@ class ExecutingReport(Wire):
     executing: bool
 
 
+class HomeReport(Wire):
+    """Whether the home volume of this generation's pod is full."""
+
+    generation: int
+    full: bool
+    size_bytes: int
+
+
 class CallFailed(Wire):
     """Why the sidecar did not do what it was asked."""
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from ranvier.events import devbox_id
-from ranvier.internal import SleepReason, SleepRequest
+from ranvier.internal import HomeReport, SleepReason, SleepRequest
 from ranvier.resources import Devbox, OperatingMode, Operation
 
 from ranvier_apiserver.clock import Clock
@@ -183,6 +183,16 @@ class Boxes:
         if lifecycle.keep_alive_seconds is not None and lifecycle.after_idle is None:
             status = {"keepAliveTime": _text(self._now())}
             await self._patch(devbox, {"status": status}, "status")
+
+    async def tell_home(self, uid: str, report: HomeReport) -> None:
+        """What its sidecar found; the operator makes a condition of it."""
+        devbox = await self._devbox(DEVBOX_ID_PREFIX + uid)
+        if not report.full and devbox.status.home_full is None:
+            return
+        size = f"{report.size_bytes // 1024**2} MiB"
+        told = {"generation": report.generation, "size": size, "time": _text(self._now())}
+        status = {"homeFull": told if report.full else None}
+        await self._patch(devbox, {"status": status}, "status")
 
     # --- inside
 

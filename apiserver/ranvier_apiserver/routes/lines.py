@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
-from ranvier.internal import CallAnswer, ExecutingReport
+from fastapi import APIRouter, Depends, Request
+from ranvier.internal import CallAnswer, ExecutingReport, HomeReport
 from starlette.responses import Response
 
 from ranvier_apiserver import auth
 from ranvier_apiserver.errors import Fenced
-from ranvier_apiserver.routes.context import Caller, TheSidecars, TheStore, body_of
+from ranvier_apiserver.routes.context import Caller, TheSidecars, TheStore, body_of, context_of
 from ranvier_apiserver.routes.described import Operation, described
 from ranvier_apiserver.routes.streaming import Emit, EventStream
 from ranvier_apiserver.routes.wire import Nothing
@@ -62,4 +62,23 @@ async def executing(
     """Whether anything executes; no sleep is granted meanwhile"""
     auth.require_broker(caller, uid)
     await store.report_executing(uid, body)
+    return {}
+
+
+@router.post("/home")
+@described(Operation([Nothing]))
+async def home(
+    request: Request,
+    uid: str,
+    caller: Caller,
+    store: TheStore,
+    body: Annotated[HomeReport, Depends(body_of(HomeReport))],
+) -> dict[str, str]:
+    """Whether the home volume is full; the devbox's status says so until it is not"""
+    auth.require_broker(caller, uid)
+    devbox = await store.devbox(uid)
+    if body.generation < devbox.generation:
+        raise Fenced(f"The devbox is at generation {devbox.generation}; this pod will go.")
+    if (fleet := context_of(request).fleet) is not None:
+        await fleet.boxes.tell_home(uid, body)
     return {}

@@ -58,6 +58,7 @@ SHUTDOWN_WORDS: Final = {
 _FAILURE_WORDS: Final[Mapping[str, FailureReason]] = {
     ReadyReason.OUT_OF_MEMORY.value: FailureReason.OUT_OF_MEMORY,
     ReadyReason.OUT_OF_DISK.value: FailureReason.OUT_OF_DISK,
+    ReadyReason.HOME_FULL.value: FailureReason.OUT_OF_DISK,
     ReadyReason.CRASH_LOOP.value: FailureReason.EXECUTION_FAILED,
 }
 

@@ -8,7 +8,6 @@ what was not answered, and every call may be asked twice.
 import asyncio
 import json
 import logging
-from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -23,6 +22,7 @@ from ranvier_broker.retrying import (
     SILENCE_SECONDS_MAX,
     Delays,
     Passing,
+    judge,
     until_it_passes,
 )
 from ranvier_broker.settings import Settings
@@ -45,7 +45,7 @@ class Line:
     def __init__(self, settings: Settings, group: asyncio.TaskGroup) -> None:
         self._settings = settings
         self._group = group
-        self._http = HttpClient(settings.api_url, settings.authorization)
+        self.http = HttpClient(settings.api_url, settings.authorization)
         self._base = f"/internal/v1/devboxes/{quote(settings.devbox_uid)}"
         self._room = asyncio.Semaphore(CALLS_MAX)
         self._desk: Desk | None = None
@@ -74,12 +74,12 @@ class Line:
             desk.feed(events.Fenced())
 
     def close(self) -> None:
-        self._http.close()
+        self.http.close()
 
     async def _serve(self, desk: Desk, delays: Delays) -> None:
         path = f"{self._base}/calls?generation={self._settings.generation}"
-        async with self._http.stream(path, SILENCE_SECONDS_MAX) as stream:
-            _judge("calls", stream.status)
+        async with self.http.stream(path, SILENCE_SECONDS_MAX) as stream:
+            judge("calls", stream.status)
             parser = SseParser()
             async for chunk in stream.chunks:
                 delays.reset()
@@ -109,7 +109,7 @@ class Line:
                 log.info("an answer did not get through: %r", error)
 
     async def _post(self, what: str, body: dict[str, Any]) -> int:
-        answer = await self._http.post(
+        answer = await self.http.post(
             f"{self._base}/{what}", json.dumps(body).encode(), ANSWER_SECONDS_MAX
         )
         return answer.status
@@ -118,7 +118,7 @@ class Line:
         body = {"generation": self._settings.generation, "executing": executing}
 
         async def try_once() -> None:
-            _judge("executing", await self._post("executing", body))
+            judge("executing", await self._post("executing", body))
 
         try:
             await until_it_passes("telling what executes", try_once)
@@ -129,11 +129,3 @@ class Line:
         else:
             if self._desk is not None:
                 self._desk.feed(events.Told(executing))
-
-
-def _judge(what: str, status: int) -> None:
-    """Raises Lost, Passing. 404 passes: the operator may not have told the journal of us yet."""
-    if status == HTTPStatus.CONFLICT:
-        raise Lost(f"{what}: status {status}")
-    if status != HTTPStatus.OK:
-        raise Passing(f"{what}: status {status}")

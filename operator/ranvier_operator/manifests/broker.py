@@ -16,6 +16,8 @@ BIN_DIR: Final = "/ranvier/bin"
 """The launcher; the broker writes it, the agent's container only reads it."""
 EXECUTIONS_DIR: Final = "/ranvier/executions"
 """Output of executions; the broker's alone, kept as long as the pod."""
+HOME_DIR: Final = "/ranvier/home"
+"""The home volume, read-only: whether it is full only the sidecar can tell."""
 TOKEN_DIR: Final = "/var/run/secrets/ranvier"
 TOKEN_AUDIENCE: Final = "ranvier"
 TOKEN_SECONDS: Final = 3600
@@ -40,6 +42,7 @@ def broker_container(settings: Settings, identity: Mapping[str, str]) -> dict[st
             "RANVIER_IO_DIR": IO_DIR,
             "RANVIER_BIN_DIR": BIN_DIR,
             "RANVIER_EXECUTIONS_DIR": EXECUTIONS_DIR,
+            "RANVIER_HOME_DIR": HOME_DIR,
             "RANVIER_READY_PORT": str(READY_PORT),
         }
     )
@@ -66,6 +69,7 @@ def broker_container(settings: Settings, identity: Mapping[str, str]) -> dict[st
             {"name": "io", "mountPath": IO_DIR},
             {"name": "bin", "mountPath": BIN_DIR},
             {"name": "executions", "mountPath": EXECUTIONS_DIR},
+            {"name": "home", "mountPath": HOME_DIR, "readOnly": True},
             {"name": "token", "mountPath": TOKEN_DIR, "readOnly": True},
         ],
         "securityContext": {**restricted(), "readOnlyRootFilesystem": True},

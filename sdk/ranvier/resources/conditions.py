@@ -133,6 +133,12 @@ class ReadyReason(Documented):
         "The pod was evicted: it, or its node, ran out of local disk. A new one follows.",
         "Write to the home directory, a volume of its own, and not elsewhere in the container.",
     )
+    HOME_FULL = (
+        "HomeFull",
+        "The home volume is full: nothing more can be written to it.",
+        "Remove files from it, commands still run; or raise `home.size` where the storage class "
+        "can grow. It is ready again by itself when there is room.",
+    )
     EVICTED = (
         "Evicted",
         "The pod had to leave its node: a drain, a shortage, a more urgent pod. A new one follows.",
@@ -167,6 +173,7 @@ FAILS_AFTER_SECONDS: Final[Mapping[ReadyReason, float]] = {
     ReadyReason.PROTOCOL_UNSUPPORTED: 0.0,
     ReadyReason.POD_NOT_OWNED: 0.0,
     ReadyReason.CRASH_LOOP: 0.0,
+    ReadyReason.HOME_FULL: 0.0,
     ReadyReason.BLUEPRINT_NOT_FOUND: _SOON,
     ReadyReason.WAITING_FOR_AXON: _SOON,
     ReadyReason.IMAGE_PULL_FAILED: _SOON,

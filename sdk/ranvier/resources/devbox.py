@@ -193,6 +193,17 @@ class Failure(Model):
     """When it happened, or when it was clear that waiting longer would not help."""
 
 
+class HomeFull(Model):
+    """The sidecar of a pod found the home volume full."""
+
+    generation: Count
+    """The `sleepGeneration` of that pod; what one of an older generation said is history."""
+    size: Annotated[str, Field(max_length=32)]
+    """How much the volume holds."""
+    time: Time
+    """When it was told."""
+
+
 class DevboxStatus(Model):
     """What the operator saw and decided."""
 
@@ -217,6 +228,9 @@ class DevboxStatus(Model):
     keep_alive_time: Time | None = None
     """When keep_alive was called last, written by the API server; only where `keepAliveSeconds`
     counts."""
+    home_full: HomeFull | None = None
+    """That nothing more can be written to the home directory, written by the API server; absent
+    while there is room."""
     last_activity_time: Time | None = None
     """The last activity before it was put to sleep. Not updated while it runs: ask the REST API."""
     next_check_time: Time | None = None

@@ -152,6 +152,10 @@ def test_a_hold_of_the_owner_is_a_sleep_that_nothing_breaks() -> None:
     [
         ("OutOfMemory", FailureReason.OUT_OF_MEMORY),
         ("OutOfDisk", FailureReason.OUT_OF_DISK),
+        ("HomeFull", FailureReason.OUT_OF_DISK),
+        ("QuotaExceeded", FailureReason.HEALTH_CHECK_FAILED),
+        ("Unschedulable", FailureReason.HEALTH_CHECK_FAILED),
+        ("NodeLost", FailureReason.HEALTH_CHECK_FAILED),
         ("CrashLoop", FailureReason.EXECUTION_FAILED),
         ("Evicted", FailureReason.HEALTH_CHECK_FAILED),
         ("ImagePullFailed", FailureReason.HEALTH_CHECK_FAILED),

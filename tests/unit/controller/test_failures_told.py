@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from ranvier.resources import ConditionType, ReadyReason
 from ranvier_operator.errors import Refused
-from ranvier_operator.kinds import PODS
+from ranvier_operator.kinds import DEVBOXES, PODS
 from ranvier_operator.testing import World
 from ranvier_operator.testing.world import HERE, NAME
 
@@ -195,6 +195,35 @@ async def test_a_quota_that_stays_full_is_a_failure_in_the_end(
     world.clock.advance(300)
     await world.look()
     assert world.pod is not None
+
+
+async def test_a_full_home_is_told_once_and_is_over_when_there_is_room(world: World) -> None:
+    def sidecar_says(generation: int | None) -> None:
+        full = {"generation": generation, "size": "9 MiB", "time": world.cluster.time_text()}
+        body = {"homeFull": None if generation is None else full}
+        world.cluster.report(DEVBOXES, HERE, NAME, {"status": body})
+
+    await world.run()
+    sidecar_says(world.pod_generation)
+    for _ in range(2):
+        await world.look()
+        assert world.says(READY) == ("False", "HomeFull")
+        condition = world.condition(READY)
+        assert condition is not None
+        assert "The home volume of 9 MiB is full. Remove files" in condition.message
+        assert (last(world), told(world)) == ("HomeFull", ["HomeFull"])
+    sidecar_says(None)
+    await world.look()
+    assert world.says(READY) == ("True", "AgentReady")
+    assert world.pod is not None
+
+
+async def test_what_the_sidecar_of_an_earlier_pod_said_is_history(world: World) -> None:
+    await world.run()
+    full = {"generation": 0, "size": "9 MiB", "time": world.cluster.time_text()}
+    world.cluster.report(DEVBOXES, HERE, NAME, {"status": {"homeFull": full}})
+    await world.look()
+    assert world.says(READY) == ("True", "AgentReady")
 
 
 async def test_a_sleep_and_an_end_are_no_failures(world: World) -> None:

@@ -95,6 +95,7 @@ def test_the_whole_pod() -> None:
                         {"name": "RANVIER_IO_DIR", "value": "/ranvier/io"},
                         {"name": "RANVIER_BIN_DIR", "value": "/ranvier/bin"},
                         {"name": "RANVIER_EXECUTIONS_DIR", "value": "/ranvier/executions"},
+                        {"name": "RANVIER_HOME_DIR", "value": "/ranvier/home"},
                         {"name": "RANVIER_READY_PORT", "value": "8089"},
                         {
                             "name": "RANVIER_POD_UID",
@@ -118,6 +119,7 @@ def test_the_whole_pod() -> None:
                         {"name": "io", "mountPath": "/ranvier/io"},
                         {"name": "bin", "mountPath": "/ranvier/bin"},
                         {"name": "executions", "mountPath": "/ranvier/executions"},
+                        {"name": "home", "mountPath": "/ranvier/home", "readOnly": True},
                         {
                             "name": "token",
                             "mountPath": "/var/run/secrets/ranvier",
