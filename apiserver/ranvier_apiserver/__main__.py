@@ -14,8 +14,8 @@ from ranvier_apiserver import connections, logs, outside, serving, settings
 from ranvier_apiserver.app import create_app
 from ranvier_apiserver.audit_log import AuditLog
 from ranvier_apiserver.auth import Authenticator, Keys
-from ranvier_apiserver.axon_sql.absent import NoAxonSql
 from ranvier_apiserver.axon_sql.engine import AxonSql
+from ranvier_apiserver.axon_sql.homes import Home, OwnFiles
 from ranvier_apiserver.clock import wall_clock_ms
 from ranvier_apiserver.errors import RanvierError
 from ranvier_apiserver.fleet import Fleet
@@ -64,7 +64,7 @@ async def run(chosen: Settings) -> None:
     world = outside.reach(chosen)
     trail = trail_of(chosen)
     store = await EngineStore.open(lambda: engine_of(chosen), wall_clock_ms)
-    sql = sql_of(chosen, store)
+    sql = AxonSql(home_of(chosen), store.axon, wall_clock_ms)
     try:
         metrics = Metrics(wall_clock_ms)
         waker = Waker(store, world.poker, chosen.poke_delay_seconds, metrics.poked)
@@ -136,11 +136,13 @@ def engine_of(chosen: Settings) -> Engine:
     return PostgresEngine(chosen.journal)
 
 
-def sql_of(chosen: Settings, store: Store) -> AxonSql | NoAxonSql:
-    """Users' SQL reads a journal in a file."""
-    if chosen.journal is not None:
-        return NoAxonSql()
-    return AxonSql(chosen.data / "sql", chosen.data / FILE_NAME, store.axon, wall_clock_ms)
+def home_of(chosen: Settings) -> Home:
+    """Where axons' SQL databases are: with the journal."""
+    if chosen.journal is None:
+        return OwnFiles(chosen.data / "sql", chosen.data / FILE_NAME)
+    from ranvier_apiserver.axon_sql.kept.home import PostgresHome
+
+    return PostgresHome(chosen.journal)
 
 
 async def tidy(store: Store) -> None:

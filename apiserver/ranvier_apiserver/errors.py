@@ -156,10 +156,6 @@ class SqlStopped(RanvierError):
     """A user's SQL took more time or memory than it may; nothing was changed."""
 
 
-class SqlUnavailable(RanvierError):
-    """Axons have no SQL databases on this server."""
-
-
 class JournalDamaged(RanvierError):
     """Bytes on disk are not what was written (J7). Nothing is answered from them."""
 

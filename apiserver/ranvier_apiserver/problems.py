@@ -62,7 +62,6 @@ PROBLEMS: Final[Mapping[type[RanvierError], Problem]] = {
     errors.StdinFull: Problem(429, "stdin_full", SOON_AGAIN),
     errors.SqlRefused: Problem(400, "sql_error"),
     errors.SqlStopped: Problem(400, "sql_stopped"),
-    errors.SqlUnavailable: Problem(501, "sql_unavailable", NEVER_AGAIN),
     errors.JournalDamaged: Problem(500, "journal_damaged", NEVER_AGAIN),
     errors.JournalFailed: Problem(503, "journal_failed", SOON_AGAIN),
 }

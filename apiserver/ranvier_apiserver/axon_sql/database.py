@@ -15,10 +15,10 @@ import apsw
 
 from ranvier_apiserver.axon_sql import limits, policy
 from ranvier_apiserver.axon_sql.events_table import EventsTable
+from ranvier_apiserver.axon_sql.files import PAGE_BYTES
 from ranvier_apiserver.axon_sql.limits import Limits
 from ranvier_apiserver.durable import sync
 
-PAGE_BYTES: Final = 4096
 APPLICATION_ID: Final = 0x52564E53
 """Marks the file as ours ("RVNS")."""
 
@@ -71,6 +71,13 @@ _PRAGMAS: Final = (
     "cell_size_check = ON",
     "mmap_size = 0",
 )
+_PRAGMAS_OF_A_COPY: Final = (
+    # Nobody else has the file open, it is thrown away with every crash, and whoever keeps the
+    # database reads what changed from the log.
+    "locking_mode = EXCLUSIVE",
+    "synchronous = OFF",
+    "wal_autocheckpoint = 0",
+)
 
 
 class ForeignFile(Exception):
@@ -81,9 +88,17 @@ class Database:
     """A connection under the policy. `reason` is why it last said no."""
 
     def __init__(
-        self, path: Path | None, events: EventsTable, chosen: Limits, tick: Callable[[], None]
+        self,
+        path: Path | None,
+        events: EventsTable,
+        chosen: Limits,
+        tick: Callable[[], None],
+        is_copy: bool = False,
     ) -> None:
-        """`path` None opens an empty database in memory, for axons that never wrote any SQL."""
+        """`path` None opens an empty database in memory, for axons that never wrote any SQL.
+
+        `is_copy`: the database is kept elsewhere, and this file is one replica's copy of it.
+        """
         self.is_kept = path is not None
         self.reason: str | None = None
         self.changes_schema = False
@@ -99,7 +114,8 @@ class Database:
         with self.ours():
             for switch, value in _SWITCHES.items():
                 self.connection.config(switch, value)
-            for pragma in (*_PRAGMAS, f"max_page_count = {chosen.file_bytes // PAGE_BYTES}"):
+            pragmas = (*_PRAGMAS, *(_PRAGMAS_OF_A_COPY if is_copy else ()))
+            for pragma in (*pragmas, f"max_page_count = {chosen.file_bytes // PAGE_BYTES}"):
                 self.connection.execute(f"PRAGMA {pragma}").fetchall()
             if path is not None:
                 self._recognise(path)

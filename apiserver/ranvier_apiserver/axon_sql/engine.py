@@ -1,20 +1,19 @@
-"""The seam between routes and users' SQL, and what stands behind it: files and workers.
+"""The seam between routes and users' SQL, and what stands behind it: workers, and a home of files.
 
-A database is a file of its own beside the journal, made by the first statement that writes and
-removed with its axon.
+A database is made by the first statement that writes, and removed with its axon. `homes.py` has
+where it is in between.
 """
 
 import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Final, Protocol
 
 from ranvier_apiserver import errors
 from ranvier_apiserver.axon_sql import wire
-from ranvier_apiserver.axon_sql.files import files_of, path_of
-from ranvier_apiserver.axon_sql.limits import IDLE_SECONDS_MAX, Limits
+from ranvier_apiserver.axon_sql.homes import Home
+from ranvier_apiserver.axon_sql.limits import IDLE_SECONDS_MAX
 from ranvier_apiserver.axon_sql.pool import Pool
 from ranvier_apiserver.axon_sql.wire import Job, Outcome, Reply, Statement
 from ranvier_apiserver.clock import Clock
@@ -48,22 +47,15 @@ class SqlEngine(Protocol):
 
 
 class AxonSql:
-    """Implements `SqlEngine` on SQLite files in `folder`, beside a SQLite journal."""
+    """Implements `SqlEngine` on SQLite, wherever the databases are at home."""
 
     def __init__(
-        self,
-        folder: Path,
-        journal: Path,
-        find_axon: Callable[[str], Awaitable[Axon]],
-        clock: Clock,
-        limits: Limits | None = None,
+        self, home: Home, find_axon: Callable[[str], Awaitable[Axon]], clock: Clock
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
+        self._home = home
         self._find_axon = find_axon
         self._clock = clock
-        self._limits = limits or Limits()
-        self._pool = Pool(folder, journal, self._limits)
+        self._pool = Pool(home.terms)
         self._deleted: asyncio.Queue[str] = asyncio.Queue()
 
     async def query(
@@ -87,10 +79,17 @@ class AxonSql:
             group.create_task(self._end_idle())
             await self._sweep()
             while True:
-                await self._remove(await self._deleted.get())
+                try:
+                    async with asyncio.timeout(self._home.terms.sweep_seconds):
+                        deleted = await self._deleted.get()
+                except TimeoutError:
+                    await self._sweep()
+                else:
+                    await self._remove(deleted)
 
     async def close(self) -> None:
         await self._pool.close()
+        await self._home.close()
 
     async def _run(
         self,
@@ -112,7 +111,9 @@ class AxonSql:
                 None if once is None else once.hex(),
                 self._clock(),
             )
-            reply = await self._pool.ask(wire.job_frame(job))
+            async with self._home.visit(axon) as visit:
+                reply = await self._pool.ask(wire.job_frame(job), visit.answer)
+                visit.ended(reply.outcome)
         if reply.outcome is not Outcome.DONE:
             raise self._error(axon_id, reply)
         return reply.body
@@ -134,12 +135,17 @@ class AxonSql:
         if reply.outcome is Outcome.FILE_DAMAGED:
             return errors.JournalDamaged(
                 f"The SQL database of axon {axon_id!r} is damaged: {reply.text}. Restore "
-                f"{path_of(self._folder, axon_id).name} from a backup."
+                f"{self._home.name_of(axon_id)} from a backup."
             )
         if reply.outcome is Outcome.NOT_WRITTEN:
             return errors.JournalFailed(
                 f"The SQL database of axon {axon_id!r} can not be read or written now: "
                 f"{reply.text}. Nothing was changed."
+            )
+        if reply.outcome is Outcome.UNSURE:
+            return errors.JournalFailed(
+                f"Nobody answered whether it was kept ({reply.text}). Send the same request with "
+                "the same x-request-id again: it counts once."
             )
         if reply.outcome is Outcome.AXON_DELETED:
             return errors.AxonDeleted(axon_id)
@@ -154,26 +160,29 @@ class AxonSql:
             self._pool.end_idle()
 
     async def _sweep(self) -> None:
-        """A crash between an axon's deletion and its file's leaves the file: find such ones."""
-        for axon_id in await asyncio.to_thread(files_of, self._folder):
-            try:
-                if (await self._find_axon(axon_id)).deleted_at_ms is not None:
-                    await self._remove(axon_id)
-            except errors.AxonNotFound:
-                log.warning("a SQL database belongs to no axon", extra={"axon_id": axon_id})
-            except RanvierError as error:
-                log.warning("sweep of SQL databases stopped: %s", error)
-                return
-            await asyncio.sleep(SWEEP_PAUSE_SECONDS)
+        """A crash between an axon's deletion and its database's leaves that: find such ones."""
+        try:
+            for axon_id in await self._home.leftovers():
+                await self._look_at(axon_id)
+                await asyncio.sleep(SWEEP_PAUSE_SECONDS)
+        except RanvierError as error:
+            log.warning("sweep of SQL databases stopped: %s", error)
+
+    async def _look_at(self, axon_id: str) -> None:
+        try:
+            if (await self._find_axon(axon_id)).deleted_at_ms is not None:
+                await self._remove(axon_id)
+        except errors.AxonNotFound:
+            log.warning("a SQL database belongs to no axon", extra={"axon_id": axon_id})
 
     async def _remove(self, axon_id: str) -> None:
         if not AXON_ID.fullmatch(axon_id):
             return
         async with self._pool.quiet(axon_id):
-            path = path_of(self._folder, axon_id)
-            # The file last: a crash in between leaves what the next sweep finds.
-            for name in (f"{path.name}-wal", f"{path.name}-shm", path.name):
-                path.with_name(name).unlink(missing_ok=True)
+            try:
+                await self._home.remove(axon_id)
+            except RanvierError as error:
+                log.warning("a deleted axon's SQL database is still there: %s", error)
 
 
 _ERRORS: Final[Mapping[Outcome, Callable[[str], RanvierError]]] = {

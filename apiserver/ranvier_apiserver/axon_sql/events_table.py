@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import apsw
 
-from ranvier_apiserver.axon_sql.journal_events import EventPages, JournalEvents, Row, Wanted
+from ranvier_apiserver.axon_sql.event_reads import EventPages, Events, Row, Wanted
 from ranvier_apiserver.axon_sql.policy import EVENTS_TABLE
 
 SCHEMA: Final = (
@@ -42,7 +42,7 @@ _OPERATORS: Final[Mapping[int, str]] = {
 class EventsTable:
     """Module and table in one: a connection has one. `aim` says which axon a request is about."""
 
-    def __init__(self, events: JournalEvents, tick: Callable[[], None]) -> None:
+    def __init__(self, events: Events, tick: Callable[[], None]) -> None:
         self._events = events
         self._tick = tick
         self._axon = ("", 0)
@@ -101,7 +101,7 @@ class EventsTable:
         if self._head is None:
             self._head = self._events.head(self._axon[1])
         wanted = wanted_by(plan, terms.split(), values, self._head)
-        return self._events.pages(*self._axon, wanted, self._tick)
+        return EventPages(self._events, *self._axon, wanted, self._tick)
 
 
 class EventsCursor:

@@ -1,177 +1,42 @@
-"""Reads an axon's events out of the journal's file, in a worker, in pages.
+"""Reads an axon's events out of the journal's file, in a worker."""
 
-Events are immutable, so many short reads up to one head see the same as one long read would; and
-a long one would keep the journal's log from being emptied for as long as a user's query takes.
-"""
-
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
 
-from ranvier_apiserver.errors import AxonDeleted, JournalDamaged
-from ranvier_apiserver.journal.checksum import event_checksum
-
-FIRST_PAGE_ROWS: Final = 64
-"""Most queries want a few events; the first page is small for them."""
-
-PAGE_ROWS: Final = 1024
-PAGE_BYTES_MAX: Final = 2 * 1024 * 1024
-"""A page ends after so much payload, but always holds one event."""
-
-FILTERED_SPAN: Final = 50_000
-"""Sequences looked through by one read of a filtered page: a few tens of milliseconds."""
+from ranvier_apiserver.axon_sql.event_reads import HEAD, Row, Wanted, read_page
+from ranvier_apiserver.errors import JournalDamaged
 
 BUSY_MS: Final = 5000
 
-Row = tuple[Any, ...]
-"""sequence, timestamp_ms, origin (1 EXTERNAL, 2 AGENT, 3 USER, 4 SYSTEM), source, event_type and
-payload, which is None where it was not asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which events, and in which order. `first` and `last` are inclusive."""
-
-    first: int
-    last: int
-    newest_first: bool = False
-    payload: bool = True
-    origin: int | None = None
-    event_type: str | None = None
-
-    @property
-    def is_filtered(self) -> bool:
-        return self.origin is not None or self.event_type is not None
-
-    def window(self, span: int) -> tuple[int, int]:
-        if self.newest_first:
-            return max(self.first, self.last - span + 1), self.last
-        return self.first, min(self.last, self.first + span - 1)
-
-    def behind(self, sequence: int) -> "Wanted":
-        """What is left once the page up to this sequence was read."""
-        if self.newest_first:
-            return replace(self, last=sequence - 1)
-        return replace(self, first=sequence + 1)
-
 
 class JournalEvents:
-    """One connection, read-only; the worker has one and never gives it a user's SQL."""
+    """Implements `Events`. One connection, read-only; the worker never gives it a user's SQL."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: apsw.Connection | None = None
 
     def head(self, number: int) -> int:
-        found = self._read("SELECT ifnull(max(sequence), 0) FROM event WHERE axon = ?", (number,))
-        head: Any = found.fetchall()[0][0]
+        ((head,),) = self._read(HEAD, (number,))
         return int(head)
-
-    def pages(
-        self, axon_id: str, number: int, wanted: Wanted, tick: Callable[[], None]
-    ) -> "EventPages":
-        return EventPages(self, axon_id, number, wanted, tick)
 
     def page(
         self, axon_id: str, number: int, wanted: Wanted, rows: int
     ) -> tuple[list[Row], Wanted | None]:
-        """Some events, and what is left; None at the end. A page may be empty before the end."""
-        first, last = wanted.window(FILTERED_SPAN if wanted.is_filtered else rows)
-        sql, values = _select(wanted)
-        found = self._read(sql, (number, first, last, *values, rows))
-        page: list[Row] = []
-        size = 0
-        for row in found:
-            page.append(_checked(axon_id, row) if wanted.payload else (*row, None))
-            if wanted.payload:
-                size += len(row[6])
-                if size > PAGE_BYTES_MAX:
-                    break
-        found.close(True)
-        is_cut = len(page) == rows or size > PAGE_BYTES_MAX
-        end = page[-1][0] if is_cut else (first if wanted.newest_first else last)
-        if not wanted.is_filtered:
-            self._expect_no_gap(axon_id, number, wanted, page, end)
-        left = wanted.behind(end)
-        return page, left if left.first <= left.last else None
+        return read_page(self._read, axon_id, number, wanted, rows)
 
-    def _expect_no_gap(
-        self, axon_id: str, number: int, wanted: Wanted, page: Sequence[Row], end: int
-    ) -> None:
-        if wanted.newest_first:
-            expected = range(wanted.last, end - 1, -1)
-        else:
-            expected = range(wanted.first, end + 1)
-        if [row[0] for row in page] == list(expected):
-            return
-        deleted = self._read("SELECT deleted_at_ms FROM axon WHERE number = ?", (number,))
-        if any(row[0] is not None for row in deleted):
-            raise AxonDeleted(axon_id)
-        raise JournalDamaged(
-            f"Events of axon {axon_id!r} from {wanted.first} to {wanted.last} are missing on disk. "
-            "The axon is refused; restore the journal from a backup."
-        )
-
-    def _read(self, sql: str, values: Sequence[Any]) -> apsw.Cursor:
+    def _read(self, sql: str, values: Sequence[Any]) -> Generator[Row, None, None]:
         try:
             if self._connection is None:
                 self._connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
                 self._connection.set_busy_timeout(BUSY_MS)
-            return self._connection.execute(sql, values)
+            found = self._connection.execute(sql, values)
+            try:
+                yield from found
+            finally:
+                found.close(True)
         except (apsw.CorruptError, apsw.NotADBError) as error:
             raise JournalDamaged(f"The journal is damaged: {error}.") from error
-
-
-class EventPages:
-    """Page after page; `tick` is called before each and raises when time is up."""
-
-    def __init__(
-        self,
-        events: JournalEvents,
-        axon_id: str,
-        number: int,
-        wanted: Wanted,
-        tick: Callable[[], None],
-    ) -> None:
-        self._events = events
-        self._axon = (axon_id, number)
-        self._left: Wanted | None = wanted if wanted.first <= wanted.last else None
-        self._rows = FIRST_PAGE_ROWS
-        self._tick = tick
-
-    def next(self) -> list[Row]:
-        """The next page that holds something; empty at the end."""
-        page: list[Row] = []
-        while self._left is not None and not page:
-            self._tick()
-            page, self._left = self._events.page(*self._axon, self._left, self._rows)
-            self._rows = PAGE_ROWS
-        return page
-
-
-def _select(wanted: Wanted) -> tuple[str, list[Any]]:
-    fields = "sequence, timestamp_ms, origin, source, event_type"
-    if wanted.payload:
-        fields = f"axon, {fields}, payload, total_bytes, checksum"
-    where = "axon = ? AND sequence BETWEEN ? AND ?"
-    values: list[Any] = []
-    if wanted.origin is not None:
-        where += " AND origin = ?"
-        values.append(wanted.origin)
-    if wanted.event_type is not None:
-        where += " AND event_type = ?"
-        values.append(wanted.event_type)
-    order = "DESC" if wanted.newest_first else "ASC"
-    return f"SELECT {fields} FROM event WHERE {where} ORDER BY sequence {order} LIMIT ?", values
-
-
-def _checked(axon_id: str, row: Row) -> Row:
-    if event_checksum(row[:-1]) != row[-1]:
-        raise JournalDamaged(
-            f"Event {row[1]} of axon {axon_id!r} was changed on disk. The axon is refused; "
-            "restore the journal from a backup."
-        )
-    return (*row[1:6], row[6].decode())

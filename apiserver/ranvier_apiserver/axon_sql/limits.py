@@ -19,6 +19,13 @@ ADDRESS_BYTES_MAX: Final = 512 * 1024**2
 FILE_BYTES_MAX: Final = 1024**3
 """Size of one axon's database."""
 
+KEPT_BYTES_MAX: Final = 64 * 1024**2
+"""The same where databases are kept on PostgreSQL: a replica that meets one brings all of it."""
+
+COPIES_BYTES_MAX: Final = 1024**3
+"""Copies of such databases in the temporary folder of one replica; the one that was not used for
+longest goes first."""
+
 RESULT_ROWS_MAX: Final = 10_000
 """Rows of one result; `meta.rows_read_limit_reached` tells that there were more."""
 
@@ -54,6 +61,9 @@ WORKERS_MAX: Final = 4
 
 AXON_WORKERS_MAX: Final = 2
 """Requests of one axon that run at once, so that no axon takes all workers."""
+
+KEPT_AXON_WORKERS_MAX: Final = 1
+"""The same per replica where databases are kept on PostgreSQL: there is one copy to work on."""
 
 AXON_WAITING_MAX: Final = 16
 """Requests of one axon that wait for their turn; more are answered 429."""

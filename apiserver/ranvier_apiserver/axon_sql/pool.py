@@ -8,19 +8,21 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import astuple
-from pathlib import Path
 from typing import Final
 
 from ranvier_apiserver.axon_sql import limits, wire
-from ranvier_apiserver.axon_sql.limits import Limits
-from ranvier_apiserver.axon_sql.wire import Outcome, Reply
+from ranvier_apiserver.axon_sql.homes import Terms
+from ranvier_apiserver.axon_sql.wire import Ask, Outcome, Reply
 from ranvier_apiserver.errors import TooBusy
 
 ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8"}
 """Nothing of the server's own: no addresses, no secrets."""
+
+Attending = Callable[[Ask, bytes], Awaitable[Reply]]
+"""Answers what a worker asks amid a job."""
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +35,10 @@ class Worker:
         self.idle_since = 0.0
 
     @classmethod
-    async def start(cls, folder: Path, journal: Path, chosen: Limits) -> "Worker":
+    async def start(cls, terms: Terms) -> "Worker":
         module = "ranvier_apiserver.axon_sql.worker"
-        arguments = [str(folder), str(journal), json.dumps(astuple(chosen))]
+        chosen = json.dumps(astuple(terms.limits))
+        arguments = [str(terms.folder), str(terms.journal or ""), chosen]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-I",
@@ -53,21 +56,28 @@ class Worker:
     def is_alive(self) -> bool:
         return self._process.returncode is None
 
-    async def ask(self, frame: bytes) -> Reply:
+    async def ask(self, frame: bytes, attend: Attending) -> Reply:
         """The worker's answer, or what its death says."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         try:
-            self._process.stdin.write(frame)
-            await self._process.stdin.drain()
-            head = await self._process.stdout.readexactly(wire.LENGTH_BYTES)
-            return wire.reply_from(await self._process.stdout.readexactly(wire.length_of(head)))
+            body = await self._say(frame)
+            while (asked := wire.ask_from(body)) is not None:
+                body = await self._say(wire.reply_frame(await attend(*asked)))
+            return wire.reply_from(body)
         except (asyncio.IncompleteReadError, ConnectionError):
             code = await self._process.wait()
             if code == -signal.SIGALRM:
                 return Reply(Outcome.STOPPED, b"more time than a request has")
             log.warning("a SQL worker ended", extra={"code": code})
             return Reply(Outcome.STOPPED, b"more than its process could bear")
+
+    async def _say(self, frame: bytes) -> bytes:
+        """What the worker says next."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(frame)
+        await self._process.stdin.drain()
+        head = await self._process.stdout.readexactly(wire.LENGTH_BYTES)
+        return await self._process.stdout.readexactly(wire.length_of(head))
 
     def kill(self) -> None:
         if self.is_alive:
@@ -80,8 +90,9 @@ class Worker:
 class Pool:
     """At most `WORKERS_MAX` workers, and a bounded line of requests before them."""
 
-    def __init__(self, folder: Path, journal: Path, chosen: Limits) -> None:
-        self._start = (folder, journal, chosen)
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._axon_workers = terms.axon_workers
         self._turn = asyncio.Semaphore(limits.WORKERS_MAX)
         self._free: list[Worker] = []
         self._all: set[Worker] = set()
@@ -91,7 +102,7 @@ class Pool:
     @asynccontextmanager
     async def turn(self, axon_id: str) -> AsyncIterator[None]:
         """Wait until this axon may run another request; TooBusy when that takes too long."""
-        line = self._lines.setdefault(axon_id, _Line())
+        line = self._lines.setdefault(axon_id, _Line(self._axon_workers))
         if line.waiting >= limits.AXON_WAITING_MAX or self._waiting >= limits.WAITING_MAX:
             raise _busy()
         line.waiting += 1
@@ -124,38 +135,36 @@ class Pool:
     @asynccontextmanager
     async def quiet(self, axon_id: str) -> AsyncIterator[None]:
         """Within, no request of this axon runs. Each ends by itself in bounded time."""
-        line = self._lines.setdefault(axon_id, _Line())
+        line = self._lines.setdefault(axon_id, _Line(self._axon_workers))
         line.users += 1
         try:
             async with line.alone:
-                for _ in range(limits.AXON_WORKERS_MAX):
+                for _ in range(self._axon_workers):
                     await line.turn.acquire()
                 try:
                     yield
                 finally:
-                    for _ in range(limits.AXON_WORKERS_MAX):
+                    for _ in range(self._axon_workers):
                         line.turn.release()
         finally:
             line.users -= 1
             if not line.users:
                 del self._lines[axon_id]
 
-    async def ask(self, frame: bytes) -> Reply:
+    async def ask(self, frame: bytes, attend: Attending) -> Reply:
         """Within a turn: some worker's answer."""
         worker = await self._take()
         try:
-            reply = await worker.ask(frame)
+            reply = await worker.ask(frame, attend)
         except BaseException:
             # Half a conversation can not be gone on with.
-            worker.kill()
-            self._all.discard(worker)
+            await self._end(worker)
             raise
         if worker.is_alive and reply.outcome is not Outcome.BROKEN:
             worker.idle_since = asyncio.get_running_loop().time()
             self._free.append(worker)
         else:
-            worker.kill()
-            self._all.discard(worker)
+            await self._end(worker)
         return reply
 
     def end_idle(self) -> None:
@@ -172,13 +181,19 @@ class Pool:
         for worker in self._all:
             await worker.ended()
 
+    async def _end(self, worker: Worker) -> None:
+        """Once this returns it touches no file any more."""
+        worker.kill()
+        await worker.ended()
+        self._all.discard(worker)
+
     async def _take(self) -> Worker:
         while self._free:
             worker = self._free.pop()
             if worker.is_alive:
                 return worker
             self._all.discard(worker)
-        worker = await Worker.start(*self._start)
+        worker = await Worker.start(self._terms)
         self._all.add(worker)
         return worker
 
@@ -186,8 +201,8 @@ class Pool:
 class _Line:
     """Requests of one axon. `users` counts everyone who holds this, waiting or not."""
 
-    def __init__(self) -> None:
-        self.turn = asyncio.Semaphore(limits.AXON_WORKERS_MAX)
+    def __init__(self, at_once: int) -> None:
+        self.turn = asyncio.Semaphore(at_once)
         self.alone = asyncio.Lock()
         self.waiting = 0
         self.users = 0

@@ -1,15 +1,19 @@
 """What server and worker say to each other: frames over a pipe. Pure.
 
-A frame is four bytes of length and JSON of that length. An answer's first byte says how it ended,
-and the rest is the body for the client or the reason; the server never parses it.
+A frame is four bytes of length and so many bytes. A job is JSON. A reply's first byte says how the
+job ended, and the rest is the body for the client or the reason; the server never parses it. Amid a
+job a worker may ask the server for something: then the first byte says for what, and the server's
+reply has the same form.
 """
 
 import json
 import struct
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from enum import IntEnum
 from typing import Any, Final
+
+from ranvier_apiserver.axon_sql.event_reads import Row, Wanted
 
 _LENGTH: Final = struct.Struct("!I")
 LENGTH_BYTES: Final = _LENGTH.size
@@ -33,6 +37,21 @@ class Outcome(IntEnum):
     """The disk refused."""
     BROKEN = 9
     """A fault of ours; the rest is for the log."""
+    UNSURE = 10
+    """Alone of all, this may have changed something: nobody answered whether it was kept."""
+
+
+class Ask(IntEnum):
+    """What a worker may ask amid a job, where databases are kept elsewhere (`homes.Visit`)."""
+
+    READY = 128
+    """Bring the database's file up to date. Body: 1 to be the only writer until the job ends."""
+    KEEP = 129
+    """The file's log holds a committed transaction: make that last."""
+    HEAD = 130
+    """The last sequence of the job's axon. No body; the answer is a JSON number."""
+    PAGE = 131
+    """Events of the job's axon, of no other: `page_asked` and `page_told`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +101,33 @@ def reply_frame(reply: Reply) -> bytes:
 
 def reply_from(body: bytes) -> Reply:
     return Reply(Outcome(body[0]), body[1:])
+
+
+def ask_frame(ask: Ask, body: bytes) -> bytes:
+    return _frame(bytes([ask]) + body)
+
+
+def ask_from(body: bytes) -> tuple[Ask, bytes] | None:
+    """What a worker asks; None when these are the bytes of its reply."""
+    return (Ask(body[0]), body[1:]) if body[0] >= Ask.READY else None
+
+
+def page_asked(wanted: Wanted, rows: int) -> bytes:
+    return json.dumps([astuple(wanted), rows]).encode()
+
+
+def page_wanted(body: bytes) -> tuple[Wanted, int]:
+    fields, rows = json.loads(body)
+    return Wanted(*fields), rows
+
+
+def page_told(page: Sequence[Row], left: Wanted | None) -> bytes:
+    return json.dumps([page, left and astuple(left)]).encode()
+
+
+def page_from(body: bytes) -> tuple[list[Row], Wanted | None]:
+    page, left = json.loads(body)
+    return [tuple(row) for row in page], left and Wanted(*left)
 
 
 def length_of(head: bytes) -> int:

@@ -1,14 +1,13 @@
 """A process that runs users' SQL: takes a job, answers it, takes the next.
 
 `python -m ranvier_apiserver.axon_sql.worker FOLDER JOURNAL LIMITS`, jobs on stdin, answers on
-stdout. It holds nothing that a crash could lose, so the server may start and end it at will.
+stdout. It holds nothing that a crash could lose, so the server may start and end it at will. With
+no JOURNAL (an empty word) it asks the server for events, and for databases that are kept elsewhere.
 """
 
 import contextlib
 import json
-import os
 import resource
-import select
 import signal
 import sys
 import time
@@ -19,12 +18,12 @@ from typing import Final
 
 import apsw
 
-from ranvier_apiserver.axon_sql import answers, limits, running, wire
+from ranvier_apiserver.axon_sql import answers, limits, pipe, running, wire
 from ranvier_apiserver.axon_sql.database import Database, ForeignFile, create
 from ranvier_apiserver.axon_sql.events_table import EventsTable
 from ranvier_apiserver.axon_sql.files import path_of
-from ranvier_apiserver.axon_sql.journal_events import JournalEvents
 from ranvier_apiserver.axon_sql.limits import Limits
+from ranvier_apiserver.axon_sql.pipe import Desk, OwnDesk, SharedDesk
 from ranvier_apiserver.axon_sql.running import Budget, Failure
 from ranvier_apiserver.axon_sql.wire import Job, Outcome, Reply
 from ranvier_apiserver.errors import AxonDeleted, JournalDamaged
@@ -37,10 +36,10 @@ class Worker:
     """One job at a time. `clock` in seconds from any beginning."""
 
     def __init__(
-        self, folder: Path, journal: Path, chosen: Limits, clock: Callable[[], float]
+        self, folder: Path, desk: Desk, chosen: Limits, clock: Callable[[], float]
     ) -> None:
         self._folder = folder
-        self._events = JournalEvents(journal)
+        self._desk = desk
         self._limits = chosen
         self._clock = clock
         self._deadline = 0.0
@@ -71,6 +70,9 @@ class Worker:
         except Exception as error:
             self._close(job.axon_id)
             return Reply(Outcome.BROKEN, f"{type(error).__name__}: {error}".encode())
+        finally:
+            if self._desk.is_shared:
+                self._close(job.axon_id)
 
     def close_idle(self) -> None:
         """Close databases that nobody used lately, so that deleted ones free their disk."""
@@ -83,15 +85,15 @@ class Worker:
         if job.is_batch:
             database = self._database(job, job.may_write)
             return self._transaction(database, job, writes=job.may_write)
-        database = self._database(job, make=False)
+        database = self._database(job, to_write=False)
         try:
             writes = job.may_write and not running.is_readonly(database, job.statements[0])
-            if database.is_kept or not writes:
+            if not writes or (database.is_kept and not self._desk.is_shared):
                 return self._transaction(database, job, writes)
         finally:
             if not database.is_kept:
                 database.close()
-        return self._transaction(self._database(job, make=True), job, writes)
+        return self._transaction(self._database(job, to_write=True), job, writes)
 
     def _transaction(self, database: Database, job: Job, writes: bool) -> bytes:
         """All of the job or nothing. A writer takes its lock first, so that it never has to yield
@@ -115,6 +117,7 @@ class Worker:
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 with database.ours():
                     connection.execute("COMMIT")
+                self._desk.keep()
             return body
         except _RolledBack as failed:
             return failed.body
@@ -146,18 +149,23 @@ class Worker:
             wrote |= result.wrote
         return _batch(steps), wrote
 
-    def _database(self, job: Job, make: bool) -> Database:
+    def _database(self, job: Job, to_write: bool) -> Database:
         """The axon's database; an empty one in memory while there is no file and none is made."""
         path = path_of(self._folder, job.axon_id)
+        if self._desk.is_shared:
+            self._close(job.axon_id)
+        self._desk.ready(to_write)
         if job.axon_id in self._open:
             database, events, _ = self._open.pop(job.axon_id)
             self._open[job.axon_id] = (database, events, self._clock())
         else:
-            if make and not path.exists():
+            if to_write and not path.exists():
                 create(path)
-            events = EventsTable(self._events, self._tick)
+            events = EventsTable(self._desk.events, self._tick)
             is_kept = path.exists()
-            database = Database(path if is_kept else None, events, self._limits, self._tick)
+            database = Database(
+                path if is_kept else None, events, self._limits, self._tick, self._desk.is_shared
+            )
             if is_kept:
                 self._open[job.axon_id] = (database, events, self._clock())
         while len(self._open) > limits.OPEN_FILES_MAX:
@@ -171,7 +179,9 @@ class Worker:
 
     def _close(self, axon_id: str) -> None:
         if axon_id in self._open:
-            self._open.pop(axon_id)[0].close()
+            # What could not be brought from the log into the file is still in the log.
+            with contextlib.suppress(apsw.Error):
+                self._open.pop(axon_id)[0].close()
 
 
 class _RolledBack(Exception):
@@ -191,15 +201,17 @@ def _error(message: str) -> str:
 
 
 def main() -> None:
-    folder, journal, chosen = Path(sys.argv[1]), Path(sys.argv[2]), Limits(*json.loads(sys.argv[3]))
+    folder, journal, chosen = Path(sys.argv[1]), sys.argv[2], Limits(*json.loads(sys.argv[3]))
     confine(chosen)
-    worker = Worker(folder, journal, chosen, time.perf_counter)
-    while (body := _next(worker)) is not None:
+    desk: Desk = OwnDesk(Path(journal)) if journal else SharedDesk(pipe.ask)
+    worker = Worker(folder, desk, chosen, time.perf_counter)
+    while (body := pipe.next_frame(worker.close_idle)) is not None:
+        worker.close_idle()
         # The clock within is for SQLite; this one ends the process when SQLite does not look.
         signal.setitimer(signal.ITIMER_REAL, chosen.seconds + chosen.kill_grace_seconds)
         reply = worker.answer(wire.job_from(body))
         signal.setitimer(signal.ITIMER_REAL, 0)
-        _write(wire.reply_frame(reply))
+        pipe.write(wire.reply_frame(reply))
 
 
 def confine(chosen: Limits) -> None:
@@ -215,32 +227,6 @@ def confine(chosen: Limits) -> None:
         resource.setrlimit(kind, (most, most))
     with contextlib.suppress(OSError):  # where there is no Linux it is left out
         Path("/proc/self/oom_score_adj").write_text(FIRST_VICTIM)
-
-
-def _next(worker: Worker) -> bytes | None:
-    """The next job's bytes; None when the server is gone."""
-    while not select.select([0], [], [], limits.IDLE_SECONDS_MAX)[0]:
-        worker.close_idle()
-    worker.close_idle()
-    head = _read(wire.LENGTH_BYTES)
-    return None if head is None else _read(wire.length_of(head))
-
-
-def _read(count: int) -> bytes | None:
-    parts: list[bytes] = []
-    while count:
-        part = os.read(0, count)
-        if not part:
-            return None
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)
-
-
-def _write(frame: bytes) -> None:
-    view = memoryview(frame)
-    while view:
-        view = view[os.write(1, view) :]
 
 
 if __name__ == "__main__":

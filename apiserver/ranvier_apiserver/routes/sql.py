@@ -19,7 +19,6 @@ router = APIRouter(prefix="/v1/axons")
 REFUSALS: Final = {
     400: Refusal("SQLite refused the SQL, or it took too much time or memory"),
     429: Refusal("Too many requests wait, or another one is writing; send it again"),
-    501: Refusal("This server's journal lies on PostgreSQL, where axons have no SQL databases"),
 }
 
 

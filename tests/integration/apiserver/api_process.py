@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +132,19 @@ class PreloadedApiServer(ApiServer):
         log.unlink(missing_ok=True)
         os.mkfifo(log)
         return Forked(self._loaded.start(arguments, str(log)), log)
+
+
+def running(
+    folder: Path, flags: Sequence[str] = (), loaded: Loaded | None = None
+) -> Iterator[ApiServer]:
+    """One that was started, until the fixture that yields it ends."""
+    subject = ApiServer(folder) if loaded is None else PreloadedApiServer(folder, loaded)
+    subject.flags = tuple(flags)
+    subject.start()
+    try:
+        yield subject
+    finally:
+        subject.close()
 
 
 class Forked:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 import pytest_asyncio
+from preloaded import Loaded
 
 # The process and its callers live in a module of this folder, which is no package.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from api_process import ApiServer, Box, box_on
+from api_process import ApiServer, Box, box_on, running
 
 if TYPE_CHECKING:
     from devbox_plant import Plant
@@ -21,22 +22,21 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """One process for all tests that neither stop it nor count what is on it."""
-    yield from _running(tmp_path_factory.mktemp("shared"))
+    yield from running(tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ApiServer]:
     """A process of the test's own."""
-    yield from _running(tmp_path)
+    yield from running(tmp_path)
 
 
-def _running(folder: Path) -> Iterator[ApiServer]:
-    subject = ApiServer(folder)
-    subject.start()
-    try:
-        yield subject
-    finally:
-        subject.close()
+@pytest.fixture(scope="session")
+def loaded() -> Iterator[Loaded]:
+    """Starts API servers in milliseconds."""
+    subject = Loaded()
+    yield subject
+    subject.close()
 
 
 @pytest.fixture

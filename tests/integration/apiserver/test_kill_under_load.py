@@ -29,13 +29,6 @@ RETRY_SECONDS = 30
 SIZES, WEIGHTS = [1, 30, 1000], [60, 30, 2]
 
 
-@pytest.fixture(scope="module")
-def loaded() -> Iterator[Loaded]:
-    subject = Loaded()
-    yield subject
-    subject.close()
-
-
 @pytest.fixture(params=["sqlite", "postgresql", "postgresql, two replicas"])
 def replicas(
     request: pytest.FixtureRequest, tmp_path: Path, loaded: Loaded

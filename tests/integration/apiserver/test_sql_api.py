@@ -3,18 +3,37 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from api_process import KEY, OPERATOR, READER, ApiServer, create, publish
+from api_process import KEY, OPERATOR, READER, ApiServer, create, publish, running
+from journal_databases import ENGINES, new_database
+from preloaded import Loaded
 from ranvier_apiserver.axon_sql import limits
 from ranvier_apiserver.routes.sql_wire import SqlBatchView, SqlResultView
 from runloop_api_client import AsyncRunloopSDK, BadRequestError, NotFoundError, RunloopSDK
 
 GONE_SECONDS = 10
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ApiServer]:
+    """One process for all tests that neither stop it nor look at its files, on each engine."""
+    folder = tmp_path_factory.mktemp("shared")
+    yield from running(folder, new_database(request.param, folder / "data").flags())
+
+
+@pytest.fixture(params=ENGINES)
+def any_server(
+    request: pytest.FixtureRequest, tmp_path: Path, loaded: Loaded
+) -> Iterator[ApiServer]:
+    """A process of the test's own, on each engine."""
+    yield from running(tmp_path, new_database(request.param, tmp_path / "data").flags(), loaded)
 
 
 @pytest.fixture
@@ -230,10 +249,11 @@ ROUNDS = 5
 
 
 async def test_an_acknowledged_batch_survives_kill_9_and_a_retry_adds_nothing(
-    server: ApiServer, tmp_path: Path
+    any_server: ApiServer,
 ) -> None:
     """Batches are sent without pause; the server and its workers are killed amid them. What was
     acknowledged is there once, and so is what was not and is sent again: whole, never half."""
+    server = any_server
     async with server.client() as api:
         axon_id = await create(api)
         await sql(api, axon_id, "CREATE TABLE t (batch TEXT, half INTEGER)")

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import apsw
+import psycopg
 import pytest
+from journal_databases import ENGINES, PostgresDatabase
 from ranvier.events import NewEvent, Origin
 from ranvier_apiserver.axon_sql.limits import HEAP_BYTES_MAX
 from ranvier_apiserver.axon_sql.wire import Outcome
@@ -20,13 +21,15 @@ ATTEMPTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlDesk]:
+@pytest.fixture(scope="module", params=ENGINES)
+def desk(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SqlDesk]:
     """Two axons, each with events and a database; `victim` holds secrets."""
     folder = tmp_path_factory.mktemp("escapes")
     payloads = {"attacker": "own", "victim": SECRET}
     events = {n: [NewEvent(Origin.USER, "test", "t", text)] for n, text in payloads.items()}
-    desk = SqlDesk(folder, events)
+    desk = SqlDesk(folder, events, engine=request.param)
     desk.answer("attacker", "CREATE TABLE mine (a)")
     desk.answer("victim", ("CREATE TABLE secret (a)", f"INSERT INTO secret VALUES ('{SECRET}')"))
     (desk.files / "victim.sqlite3").symlink_to(
@@ -34,22 +37,32 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlDesk]:
     )
     own = desk.axons["attacker"].axon_id
     desk.rows("attacker", "SELECT * FROM rl_axon_events")  # makes the journal's log, empty
-    before = _contents(folder, own)
+    before = _contents(desk, own)
     memory = apsw.hard_heap_limit(HEAP_BYTES_MAX)
     yield desk
     apsw.hard_heap_limit(memory)
-    after = _contents(folder, own)
+    after = _contents(desk, own)
+    desk.close()
     assert after.keys() == before.keys()
     assert after == before
 
 
-def _contents(folder: Path, own: str) -> dict[str, bytes]:
-    """All files but the attacker's own and shared memory, with their bytes."""
-    return {
+def _contents(desk: SqlDesk, own: str) -> dict[str, bytes]:
+    """All files but the attacker's own and shared memory, with their bytes; on PostgreSQL also the
+    rows of all others' databases, and of the journal."""
+    contents = {
         path.name: path.read_bytes()
+        for folder in {desk.folder, desk.files}
         for path in folder.rglob("*")
         if path.is_file() and not path.name.startswith(own) and not path.name.endswith("-shm")
     }
+    if isinstance(desk.database, PostgresDatabase):
+        number = desk.axons["attacker"].number
+        with psycopg.connect(desk.database.url) as connection:
+            for table, column in (("axon_sql_page", "axon"), ("axon", "0"), ("event", "0")):
+                select = f"SELECT * FROM ranvier.{table} WHERE {column} <> {number} ORDER BY 1, 2"
+                contents[table] = repr(connection.execute(select.encode()).fetchall()).encode()
+    return contents
 
 
 def test_the_list_is_long_and_says_nothing_twice() -> None:

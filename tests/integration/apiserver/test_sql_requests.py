@@ -1,15 +1,18 @@
 """One worker and what it answers: results, errors, retries, and the axon's events as a table."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from journal_databases import ENGINES
 from ranvier.events import NewEvent, Origin
 from ranvier_apiserver.axon_sql import limits
+from ranvier_apiserver.axon_sql.files import files_of
 from ranvier_apiserver.axon_sql.limits import Limits
 from ranvier_apiserver.axon_sql.wire import Outcome
 from sql_desk import SqlDesk
@@ -24,17 +27,23 @@ def _event(n: int) -> NewEvent:
     return NewEvent(ORIGINS[n % 3], "test", TYPES[n % 3], json.dumps({"n": n}))
 
 
-@pytest.fixture(scope="module")
-def long(tmp_path_factory: pytest.TempPathFactory) -> SqlDesk:
+@pytest.fixture(scope="module", params=ENGINES)
+def long(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SqlDesk]:
     """An axon of several pages, and a second one that must never be seen from it."""
     events = [_event(n) for n in range(1, EVENTS + 1)]
     other = [NewEvent(Origin.USER, "other", "other", "other")] * 5
-    return SqlDesk(tmp_path_factory.mktemp("long"), {"a": events, "b": other})
+    folder = tmp_path_factory.mktemp("long")
+    with closing(SqlDesk(folder, {"a": events, "b": other}, engine=request.param)) as made:
+        yield made
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> SqlDesk:
-    return SqlDesk(tmp_path, {"a": [_event(1)]}, Limits(seconds=5, file_bytes=1024 * 1024))
+@pytest.fixture(params=ENGINES)
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlDesk]:
+    bounds = Limits(seconds=5, file_bytes=1024 * 1024)
+    with closing(SqlDesk(tmp_path, {"a": [_event(1)]}, bounds, request.param)) as made:
+        yield made
 
 
 # --- results
@@ -114,9 +123,9 @@ def test_reading_makes_no_file_and_writing_makes_one(desk: SqlDesk) -> None:
     assert desk.rows("a", "SELECT count(*) FROM rl_axon_events") == [[1]]
     assert desk.run("a", "CREATE TABLE t (a)", may_write=False).outcome is Outcome.FORBIDDEN
     assert desk.run("a", ("CREATE TABLE t (a)",), may_write=False).outcome is Outcome.FORBIDDEN
-    assert list(desk.files.iterdir()) == []
+    assert files_of(desk.files) == []
     desk.answer("a", "CREATE TABLE t (a)")
-    assert desk.axons["a"].axon_id in {path.stem for path in desk.files.iterdir()}
+    assert files_of(desk.files) == [desk.axons["a"].axon_id]
     assert desk.run("a", "DELETE FROM t", may_write=False).outcome is Outcome.FORBIDDEN
     assert desk.run("a", "SELECT * FROM t", may_write=False).outcome is Outcome.DONE
 
