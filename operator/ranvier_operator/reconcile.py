@@ -67,6 +67,7 @@ class Devboxes:
         self._memories: dict[str, Memory] = {}
         self._bound: dict[Key, str] = {}
         self._views: dict[str, DevboxView] = {}
+        self._owed: dict[str, list[Notice]] = {}
         self._away_since: float | None = None
 
     async def look(self, key: Key) -> float | None:
@@ -83,8 +84,12 @@ class Devboxes:
             return None
         await self._confirm_end(devbox)
         resolution = self._resolve(devbox)
-        notices = await self._wake_at_once(devbox, resolution)
+        if await self._wake_at_once(devbox, resolution):
+            # Of many that wake together the others get their pods before this one's status is
+            # written: what is left to do here waits behind them.
+            return 0.0
         resolution, journal = await self._ask_journal(key, devbox, resolution)
+        notices = self._owed.pop(devbox.metadata.uid, [])
         return await self._settle(key, resolution, journal, notices)
 
     def out_of_step(self, views: Iterable[DevboxView]) -> list[Key]:
@@ -163,15 +168,17 @@ class Devboxes:
 
     # --- apply
 
-    async def _wake_at_once(self, devbox: Devbox, resolution: Resolution) -> list[Notice]:
-        """The fast path of a wake: a call that is evidence by itself needs no question."""
+    async def _wake_at_once(self, devbox: Devbox, resolution: Resolution) -> bool:
+        """The fast path of a wake: a call that is evidence by itself needs no question. Whether the
+        pod was made; its notices are then owed."""
         if poked_generation(devbox) is None:
-            return []
+            return False
         plan = self._decide(devbox, resolution, JournalUnknown())
         if not plan.creates_pod:
-            return []
-        await self._act(devbox, plan, JournalUnknown())
-        return list(plan.notices)
+            return False
+        self._owed[devbox.metadata.uid] = list(plan.notices)
+        is_made, _ = await self._act(devbox, plan, JournalUnknown())
+        return is_made
 
     async def _settle(
         self, key: Key, resolution: Resolution, journal: JournalSeen, notices: list[Notice]
@@ -248,6 +255,7 @@ class Devboxes:
         del self._bound[key]
         self._memories.pop(uid, None)
         self._views.pop(uid, None)
+        self._owed.pop(uid, None)
 
 
 def _read(model: type[R], body: RawObject | None) -> R | None:

@@ -74,12 +74,18 @@ class World:
         """List everything, forget what is gone."""
         await self._sweep.run()
 
-    async def look(self) -> float | None:
+    async def glance(self) -> float | None:
         """One look at the devbox."""
         return await self.devboxes.look(KEY)
 
+    async def look(self) -> float | None:
+        """Look until nothing is left to be done at once, as the work queue would."""
+        while (again := await self.glance()) == 0:
+            pass
+        return again
+
     async def settle(self) -> float | None:
-        """Look until nothing more is done at once, as the work queue would."""
+        """List everything, then look."""
         await self.sweep()
         await self.axons.look(Key(AXONS.name, HERE, NAME))
         return await self.look()

@@ -227,6 +227,17 @@ async def test_a_poke_makes_the_pod_with_the_first_call(world: World) -> None:
     assert condition.message.startswith("Event 1 of axn_")
 
 
+async def test_a_wakes_pod_waits_for_nothing_that_others_have_left_to_do(world: World) -> None:
+    await world.run()
+    await world.sleep()
+    world.publish()
+    world.cluster.writes.clear()
+    assert await world.glance() == 0
+    assert world.cluster.writes == [("create", "Pod")]
+    await world.look()
+    assert ("create", "Event") in world.cluster.writes
+
+
 async def test_a_wake_costs_three_writes_and_an_event(world: World) -> None:
     """Pod, status when it starts, status when it is ready."""
     await world.run()
