@@ -81,6 +81,14 @@ def staging_modules(go_mod_text: str) -> dict[str, bool]:
     return {name: name in required for name in replaced}
 
 
+def module_files(program: GoProgram, places: Places, progress: Progress) -> Path:
+    """The folder with the sources of a program's module, in Go's own cache; fetched if need be."""
+    environment = {"GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"}
+    command: list[str | Path] = [find_go(places, progress), "mod", "download", "-json"]
+    said = answer([*command, f"{program.module}@{program.version}"], environment=environment)
+    return Path(json.loads(said)["Dir"])
+
+
 def _build(go: Path, program: GoProgram, places: Places) -> None:
     log = places.logs / f"{program.name}.log"
     log.unlink(missing_ok=True)

@@ -130,3 +130,18 @@ NODE_PROGRAMS = {
         ),
     )
 }
+
+# What only the benches of whole fleets need: nodes that are simulated, and the neighbour that they
+# are compared with. Built when a bench asks for them.
+STORM_PROGRAMS = {
+    program.name: program
+    for program in (
+        GoProgram("kwok", "sigs.k8s.io/kwok", "v0.8.0", "cmd/kwok"),
+        GoProgram(
+            "agent-sandbox-controller",
+            "sigs.k8s.io/agent-sandbox",
+            "v0.2.1",
+            "cmd/agent-sandbox-controller",
+        ),
+    )
+}

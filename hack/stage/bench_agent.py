@@ -56,6 +56,7 @@ def main() -> None:
             continue
         results = {
             "thread/start": {"thread": {"id": "bench"}},
+            "thread/resume": {"thread": {"id": "bench"}},
             "turn/start": {"turn": {"id": "turn"}},
         }
         write(json.dumps({"id": frame["id"], "result": results.get(frame["method"], {})}) + "\n")
