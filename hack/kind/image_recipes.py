@@ -95,6 +95,7 @@ IMAGES = {
         ImageRecipe("claude", "ranvier/devbox-claude:dev", is_default=False),
         ImageRecipe("claude-agent-acp", "ranvier/devbox-claude-agent-acp:dev", is_default=False),
         ImageRecipe("codex", "ranvier/devbox-codex:dev", is_default=False),
+        ImageRecipe("pi", "ranvier/devbox-pi:dev", is_default=False),
         ImageRecipe("model", "ranvier/model:dev", ("hack/model",)),
     )
 }

@@ -35,6 +35,7 @@ SPOKEN: Final = (
     AgentProtocol.ACP,
     AgentProtocol.CLAUDE_JSON,
     AgentProtocol.CODEX_APP_SERVER,
+    AgentProtocol.PI_JSON,
 )
 """Protocols that this version's broker speaks."""
 AGENTS: Final[Mapping[AgentProtocol, tuple[str, ...]]] = {

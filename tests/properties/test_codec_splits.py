@@ -15,6 +15,7 @@ from ranvier_broker.codecs.base import Codec, Fact, Said
 from ranvier_broker.codecs.claude import ClaudeCodec
 from ranvier_broker.codecs.codex import CodexCodec
 from ranvier_broker.codecs.jsonl import LineSplitter, LineTooLong
+from ranvier_broker.codecs.pi import PiCodec
 
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none()
@@ -79,6 +80,36 @@ CODEX_MESSAGES = (
 )
 
 
+PI_MESSAGES = (
+    st.fixed_dictionaries(
+        {"type": st.just("response"), "command": st.sampled_from(["get_state", "prompt", "fork"])},
+        optional={
+            "id": st.sampled_from(["r1", "broker-1", "broker-2"]) | JSON,
+            "success": st.booleans(),
+            "data": JSON | st.fixed_dictionaries({"sessionFile": st.text(), "messageCount": JSON}),
+            "error": JSON,
+        },
+    )
+    | st.fixed_dictionaries(
+        {"type": st.just("extension_ui_request"), "id": JSON},
+        optional={"method": st.sampled_from(["confirm", "notify"]), "timeout": JSON},
+    )
+    | st.fixed_dictionaries(
+        {"type": st.sampled_from(["agent_start", "agent_settled", "tool_execution_end", "x"])},
+        optional={"toolCallId": JSON, "aborted": JSON},
+    )
+    | st.fixed_dictionaries(
+        {"type": st.sampled_from(["message_update", "message_end"])},
+        optional={
+            "message": JSON
+            | st.fixed_dictionaries({"role": st.just("assistant"), "usage": JSON}, optional={}),
+            "assistantMessageEvent": JSON
+            | st.fixed_dictionaries({"type": st.just("text_delta"), "delta": JSON}),
+        },
+    )
+)
+
+
 def lines_of(messages: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[list[bytes]]:
     """Messages and, among them, bytes of all kinds."""
     line = messages.map(lambda m: json.dumps(m).encode()) | st.binary(max_size=40)
@@ -117,6 +148,11 @@ LISTENERS = {
         lambda: CodexCodec("/", line_bytes_max=400),
         lines_of(CODEX_MESSAGES),
         json.dumps(CODEX_REQUEST),
+    ),
+    "pi_json": Listener(
+        lambda: PiCodec("/", line_bytes_max=400),
+        lines_of(PI_MESSAGES),
+        json.dumps({"id": "r1", "type": "get_state"}),
     ),
 }
 """One for each protocol; a new one is added here."""
@@ -176,6 +212,10 @@ def test_what_an_agent_says_is_published_as_the_text_that_it_was(
     codex.begin(0)
     line = f'{{"params":{text} , "method" :"_m"}} \r'.encode()
     assert codex.receive(line + b"\n", 0) == [Said("_m", line.decode())]
+    pi = PiCodec("/")
+    pi.begin(0)
+    line = f'{{"params":{text} , "type" :"_m"}} \r'.encode()
+    assert pi.receive(line + b"\n", 0) == [Said("_m", line.decode())]
 
 
 @given(JSON, st.sampled_from([None, 2]))

@@ -198,6 +198,43 @@ class Memory:
         return later.first == self.first and later.prompts > self.prompts
 
 
+class Pi:
+    """`pi_json`: whole records under their type; a prompt is `turn/start`, an abort `cancel`."""
+
+    protocol = "pi_json"
+
+    async def greet(self, axon: AxonClient) -> str:
+        greeted = await self.command(axon, "initialize", type="get_state")
+        asked = payload(await axon.until("published", lambda: axon.at(greeted)))
+        await axon.seen("response", greeted, id=asked["id"])
+        return ""
+
+    async def prompt(self, axon: AxonClient, session: str, text: str) -> int:
+        return await self.command(axon, "turn/start", type="prompt", message=text)
+
+    async def cancel(self, axon: AxonClient, session: str) -> int:
+        return await self.command(axon, "cancel", type="abort")
+
+    async def asked(self, axon: AxonClient, after: int) -> Event:
+        return await axon.seen("extension_ui_request", after)
+
+    async def allow(self, axon: AxonClient, question: Event) -> None:
+        answer = {"type": "extension_ui_response", "id": payload(question)["id"], "confirmed": True}
+        await axon.publish("extension_ui_response", answer)
+
+    def text(self, axon: AxonClient, after: int, before: int) -> str:
+        updates = [
+            payload(event)["assistantMessageEvent"]
+            for event in axon.events
+            if event["event_type"] == "message_update" and after < event["sequence"] < before
+        ]
+        return "".join(update["delta"] for update in updates if update["type"] == "text_delta")
+
+    async def command(self, axon: AxonClient, event_type: str, **members: Any) -> int:
+        """Publish a command with an id of its own; return its sequence."""
+        return await axon.publish(event_type, {"id": str(uuid4()), **members})
+
+
 @dataclass(frozen=True)
 class Words:
     """Directives that make an agent do things; the defaults are those of `scripted_play`."""
@@ -234,5 +271,6 @@ SCRIPTED = (
     Cast("acp-scripted", Acp(), scripted("scripted_acp_agent.py")),
     Cast("claude-scripted", Claude(), scripted("scripted_claude_agent.py")),
     Cast("codex-scripted", Codex(), scripted("scripted_codex_agent.py", "app-server")),
+    Cast("pi-scripted", Pi(), scripted("scripted_pi_agent.py")),
 )
 """One for each protocol; a new protocol is added here."""

@@ -8,13 +8,14 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from dialects import Acp, Cast, Claude, Codex, Words
+from dialects import Acp, Cast, Claude, Codex, Pi, Words
 from kind.agents import Program, bring
 from kind.places import Places
 from kind.progress import Progress
 from model.record_acp import opencode_environment
 from model.record_claude import claude_environment
 from model.record_codex import codex_environment
+from model.record_pi import pi_environment
 from model.recording import scripted_model
 
 REAL_SECONDS_MAX = 120.0
@@ -44,6 +45,7 @@ CASTS = (
     ("acp-claude", Acp(), real("claude-agent-acp", claude_environment), WORDS),
     ("claude-real", Claude(), real("claude", claude_environment), WORDS),
     ("codex-real", Codex(), real("codex", codex_environment), CODEX_WORDS),
+    ("pi-real", Pi(), real("pi", pi_environment), WORDS),
 )
 REAL = tuple(Cast(*cast, REAL_SECONDS_MAX) for cast in CASTS)
 """One for each agent that an image of ours carries."""

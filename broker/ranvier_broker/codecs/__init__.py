@@ -7,12 +7,14 @@ from ranvier_broker.codecs.acp import AcpCodec
 from ranvier_broker.codecs.base import Codec
 from ranvier_broker.codecs.claude import ClaudeCodec
 from ranvier_broker.codecs.codex import CodexCodec
+from ranvier_broker.codecs.pi import PiCodec
 from ranvier_broker.codecs.unsupported import UnsupportedCodec
 
 CODECS: Final[dict[str, Callable[[str], Codec]]] = {
     "acp": AcpCodec,
     "claude_json": ClaudeCodec,
     "codex_app_server": CodexCodec,
+    "pi_json": PiCodec,
 }
 """A new codec is added here; each is made with the agent's working directory."""
 

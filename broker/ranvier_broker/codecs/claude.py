@@ -70,7 +70,7 @@ class ClaudeCodec(ClaudeHearing):
     def route(self, event: AxonEvent) -> Route:
         if generic.is_generic(event):
             return Route.TURN
-        message = claude_lines.of_client(event.payload)
+        message = Message.of_client(event.payload)
         # By what the agent would take it for: no event type smuggles a prompt past the queue.
         match message.kind if message is not None else event.event_type:
             case "user" | "query":
@@ -83,7 +83,7 @@ class ClaudeCodec(ClaudeHearing):
                 return Route.TURN if event.event_type == QUERY else Route.CONTROL
 
     def question_of(self, event: AxonEvent) -> int | None:
-        message = claude_lines.of_client(event.payload)
+        message = Message.of_client(event.payload)
         return self._questions.get(message.request_id or "") if message is not None else None
 
     def prompt(self, turn_id: str, event: AxonEvent, now_ms: int) -> list[Fact]:
@@ -91,7 +91,7 @@ class ClaudeCodec(ClaudeHearing):
             self._turn = Turn(GenericView(turn_id))
             self._emit(ToAgent(claude_lines.user(generic.prompt_blocks(event))))
             return self._told()
-        message = claude_lines.of_client(event.payload)
+        message = Message.of_client(event.payload)
         if message is None or message.kind != "user":
             error = f"the payload of {event.event_type} is no message of type user"
             return [TurnEnded(Ending.FAILED, error=error, reason="invalid_payload")]
@@ -99,7 +99,7 @@ class ClaudeCodec(ClaudeHearing):
         return [ToAgent(message.line)]
 
     def control(self, event: AxonEvent, now_ms: int) -> list[Fact]:
-        message = claude_lines.of_client(event.payload)
+        message = Message.of_client(event.payload)
         if message is None:
             error = f"the payload of {event.event_type} is no JSON object with a type"
             return [RequestFailed(event.event_type, error), Settled(event.sequence)]
@@ -115,7 +115,7 @@ class ClaudeCodec(ClaudeHearing):
         return self._told()
 
     def answer(self, question: int, event: AxonEvent) -> list[Fact]:
-        message = claude_lines.of_client(event.payload)
+        message = Message.of_client(event.payload)
         if message is None:
             return []
         self._questions.pop(message.request_id or "", None)
@@ -125,7 +125,7 @@ class ClaudeCodec(ClaudeHearing):
         return self._turn is not None
 
     def late_cancel(self, event: AxonEvent) -> list[Fact]:
-        message = claude_lines.of_client(event.payload)
+        message = Message.of_client(event.payload)
         request_id = message.request_id if message is not None else None
         if request_id is None:
             return []
@@ -133,7 +133,7 @@ class ClaudeCodec(ClaudeHearing):
         return [speech.said("control_response", answer)]
 
     def cancel(self, event: AxonEvent | None, now_ms: int) -> list[Fact]:
-        message = claude_lines.of_client(event.payload) if event is not None else None
+        message = Message.of_client(event.payload) if event is not None else None
         if message is None:
             self._request(_INTERRUPT, Interrupting(self._turn, is_own=True), now_ms)
             return self._told()

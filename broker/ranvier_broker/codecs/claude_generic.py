@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ranvier_broker.codecs.base import Said
-from ranvier_broker.codecs.claude_lines import Message, object_of
+from ranvier_broker.codecs.claude_lines import Message
 from ranvier_broker.codecs.generic import NeutralView
+from ranvier_broker.codecs.typed_lines import object_of
 
 
 class GenericView(NeutralView):

@@ -20,7 +20,7 @@ from ranvier_broker.codecs.base import (
     ToAgent,
     TurnEnded,
 )
-from ranvier_broker.codecs.claude_lines import Message, object_of
+from ranvier_broker.codecs.claude_lines import Message
 from ranvier_broker.codecs.claude_memory import Memory
 from ranvier_broker.codecs.claude_requests import (
     Greeting,
@@ -33,6 +33,7 @@ from ranvier_broker.codecs.claude_requests import (
 from ranvier_broker.codecs.jsonl import LINE_BYTES_MAX
 from ranvier_broker.codecs.jsonrpc import NotAMessage
 from ranvier_broker.codecs.listening import Listener
+from ranvier_broker.codecs.typed_lines import object_of
 from ranvier_broker.codecs.waiting import ANSWER_MS_MAX, Waiting
 
 _TOO_LARGE: Final = "the request is larger than an axon event may be"
@@ -80,7 +81,7 @@ class ClaudeHearing(Listener):
                 pass
 
     def _heard(self, line: bytes, now_ms: int) -> None:
-        message = claude_lines.read(line)
+        message = Message.read(line)
         if isinstance(message, NotAMessage):
             self._emit(Garbage(message.why, message.excerpt))
             return

@@ -144,12 +144,12 @@ async def test_a_missing_agent_fails_the_turns_that_wait(box: Box) -> None:
 
 
 async def test_a_protocol_that_is_not_supported_is_named(box: Box) -> None:
-    box.protocol = "pi_json"
+    box.protocol = "semaphore"
     async with box:
         trigger = await box.publish("user.message", {"content": "hello"})
         box.start()
         error = payload(await box.seen("broker.error"))
-        assert error["message"].startswith("protocol pi_json is not supported by this version")
+        assert error["message"].startswith("protocol semaphore is not supported by this version")
         assert payload(await box.ended(trigger))["reason"] == "agent_unavailable"
 
 

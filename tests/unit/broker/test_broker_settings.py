@@ -83,6 +83,8 @@ def test_a_protocol_without_a_codec_is_refused_by_its_name() -> None:
     codec, refusal = codec_for("acp", "/")
     assert isinstance(codec, AcpCodec)
     assert refusal is None
-    _, refusal = codec_for("pi_json", "/")
+    _, refusal = codec_for("semaphore", "/")
     assert refusal is not None
-    assert refusal.startswith("protocol pi_json is not supported by this version; it speaks: acp,")
+    assert refusal.startswith(
+        "protocol semaphore is not supported by this version; it speaks: acp,"
+    )

@@ -13,6 +13,7 @@ from ranvier_broker.codecs.acp import AcpCodec
 from ranvier_broker.codecs.base import Codec
 from ranvier_broker.codecs.claude import ClaudeCodec
 from ranvier_broker.codecs.codex import CodexCodec
+from ranvier_broker.codecs.pi import PiCodec
 from ranvier_broker.restarts import PAUSE_MS, RESTARTS_MAX
 from ranvier_broker.resumption import FAILED_RESUMES_MAX
 
@@ -145,6 +146,7 @@ MEMORIES = {
         CodexCodec("/w"),
         {"initialize": {"clientInfo": {"name": "c"}}, "sessions": {"s1": {"cwd": "/w"}}},
     ),
+    "pi_json": (PiCodec("/w"), {"session_file": "s1"}),
 }
 
 
@@ -170,4 +172,4 @@ def started(codec: Codec, memory: dict[str, object]) -> tuple[list[str], list[st
     """Command line and first words of a process that is to go on with the session."""
     codec.recall(memory)
     words, said = list(codec.command(("agent",))), sent(list(codec.begin(0)))
-    return words, [message.get("method", "") for message in said]
+    return words, [message.get("method") or message["type"] for message in said]

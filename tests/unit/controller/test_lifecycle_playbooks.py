@@ -4,7 +4,8 @@ The requirements are DESIGN.md's sleep and wake (W1–W9) and ARCHITECTURE.md, "
 """
 
 import pytest
-from ranvier.resources import ConditionType
+from ranvier.resources import AgentProtocol, ConditionType
+from ranvier_operator import resolution
 from ranvier_operator.errors import ClusterUnavailable, Refused
 from ranvier_operator.kinds import AXONS, BLUEPRINTS, CLAIMS, DEVBOXES, PODS
 from ranvier_operator.testing import Fenced, World
@@ -87,7 +88,10 @@ async def test_a_blueprint_that_goes_away_does_not_end_what_runs(world: World) -
     assert world.pod is not None
 
 
-async def test_a_protocol_that_is_not_spoken_is_reported(world: World) -> None:
+async def test_a_protocol_that_is_not_spoken_is_reported(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolution, "SPOKEN", (AgentProtocol.ACP,))
     mount = {"brokerMount": {"axonRef": {"name": NAME}, "protocol": "pi_json"}}
     await world.begin(mounts=[mount])
     assert world.pod is None

@@ -1,6 +1,6 @@
 """An agent that nobody named works by configuration alone, so no code may know one by its name.
 
-Two protocols are one product's own, and are called after it: their codecs may say its name. Words
+Three protocols are one product's own, and are called after it: their codecs may say its name. Words
 in comments and docstrings do not count; what a program compares, imports or prints does.
 """
 
@@ -17,12 +17,12 @@ AGENTS = re.compile(
     r"|mistral|vibe|cline|amp-?acp|auggie|junie|openhands|stakpak|hermes",
     re.IGNORECASE,
 )
-PROTOCOLS = re.compile(r"^(claude_json|codex_app_server|codex_json)$")
+PROTOCOLS = re.compile(r"^(claude_json|codex_app_server|codex_json|pi_json)$")
 """Runloop's names of protocols, which a mount chooses by."""
 
 OWN_CODECS = {
     path.relative_to(BROKER)
-    for product in ("claude", "codex")
+    for product in ("claude", "codex", "pi")
     for path in (BROKER / "codecs").glob(f"{product}*.py")
 }
 MODULES = sorted(
@@ -76,7 +76,7 @@ def test_the_register_holds_names_of_protocols_alone() -> None:
         for key in node.keys
         if isinstance(key, ast.Constant)
     }
-    assert keys == {"acp", "claude_json", "codex_app_server", "codex_json"}
+    assert keys == {"acp", "claude_json", "codex_app_server", "codex_json", "pi_json"}
 
 
 @pytest.mark.parametrize(
