@@ -71,7 +71,14 @@ def granted(request: Json) -> Json:
 
 def opencode_environment(home: Path, port: int) -> dict[str, str]:
     """All that opencode needs: its configuration comes by environment, nothing lies in its home."""
-    config = {
+    settings = opencode_settings(f"http://127.0.0.1:{port}/v1", asks=True)
+    return {"HOME": str(home), "PATH": os.environ["PATH"], **settings}
+
+
+def opencode_settings(model_url: str, *, asks: bool) -> dict[str, str]:
+    """What it needs wherever it runs, to talk to the scripted model and to nobody else. `asks`:
+    whether it asks before it runs commands and changes files."""
+    config: Json = {
         "autoupdate": False,
         "share": "disabled",
         "model": "scripted/scripted-1",
@@ -81,7 +88,7 @@ def opencode_environment(home: Path, port: int) -> dict[str, str]:
             "scripted": {
                 "npm": "@ai-sdk/openai-compatible",
                 "name": "Scripted",
-                "options": {"baseURL": f"http://127.0.0.1:{port}/v1", "apiKey": "x"},
+                "options": {"baseURL": model_url, "apiKey": "x"},
                 "models": {
                     "scripted-1": {
                         "name": "Scripted One",
@@ -91,11 +98,10 @@ def opencode_environment(home: Path, port: int) -> dict[str, str]:
                 },
             }
         },
-        "permission": {"bash": "ask", "edit": "ask"},
     }
+    if asks:
+        config["permission"] = {"bash": "ask", "edit": "ask"}
     return {
-        "HOME": str(home),
-        "PATH": os.environ["PATH"],
         "OPENCODE_CONFIG_CONTENT": json.dumps(config),
         "OPENCODE_DISABLE_AUTOUPDATE": "1",
         "OPENCODE_DISABLE_MODELS_FETCH": "1",

@@ -10,9 +10,9 @@ from journeys import (
     check_history,
     conversation,
     kubectl,
-    opencode_environment,
     until,
 )
+from model.record_acp import opencode_settings
 from runloop_api_client import AsyncRunloopSDK
 from stage.conversation import Conversation
 from stage.forward import ApiForward
@@ -46,7 +46,7 @@ async def test_create_turn_suspend_wake_resume_shutdown(
         devbox = await sdk.devbox.create(
             name=name,
             blueprint_name=name,
-            environment_variables=opencode_environment(model_url),
+            environment_variables=opencode_settings(model_url, asks=False),
             mounts=[
                 {
                     "type": "broker_mount",

@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -19,22 +20,25 @@ FACT_SECONDS_MAX = 60.0
 IDLE_SECONDS = 1
 
 
-def manifests(names: Sequence[str]) -> str:
-    """An axon and a devbox that sleeps, for each name; the agent plays what a prompt says."""
+def manifests(
+    names: Sequence[str], command: Sequence[str], environment: Mapping[str, str], idle_seconds: int
+) -> str:
+    """An axon and a devbox that sleeps, for each name."""
     made = []
     for name in names:
         broker_mount = {
             "axonRef": {"name": name},
             "protocol": "acp",
-            "agentBinary": sys.executable,
-            "launchArgs": [str(AGENT)],
+            "agentBinary": command[0],
+            "launchArgs": list(command[1:]),
         }
         lifecycle = {
             "resumeTriggers": {"axonEvent": True},
-            "afterIdle": {"idleTimeSeconds": IDLE_SECONDS, "onIdle": "Suspend"},
+            "afterIdle": {"idleTimeSeconds": idle_seconds, "onIdle": "Suspend"},
         }
         devbox = {
             "image": "none",
+            "env": [{"name": name, "value": value} for name, value in environment.items()],
             "mounts": [{"brokerMount": broker_mount}],
             "lifecycle": lifecycle,
         }
@@ -48,14 +52,23 @@ def manifest(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 class Dev:
-    """One `ranvier-dev` at a time on one folder."""
+    """One `ranvier-dev` at a time on one folder; the agent plays what a prompt says, unless another
+    one is named."""
 
-    def __init__(self, folder: Path, names: Sequence[str] = ("fixer",)) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        names: Sequence[str] = ("fixer",),
+        *,
+        command: Sequence[str] = (sys.executable, str(AGENT)),
+        environment: Mapping[str, str] = MappingProxyType({}),
+        idle_seconds: int = IDLE_SECONDS,
+    ) -> None:
         self.names = names
         self.state = folder / "state"
         self._output = folder / "output"
         self._manifest = folder / "fixer.yaml"
-        self._manifest.write_text(manifests(names))
+        self._manifest.write_text(manifests(names, command, environment, idle_seconds))
 
     def here(self, commands: str) -> str:
         """The page's commands for this folder and port."""

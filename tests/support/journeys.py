@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from model.record_acp import opencode_settings
 from stage.conversation import Conversation
 from stage.release import NAMESPACE as SYSTEM
 from stage.shell import read
@@ -110,42 +111,16 @@ async def namespace_for_boxes(env: Mapping[str, str]) -> AsyncIterator[str]:
 OPENCODE_IMAGE = "ranvier/devbox-opencode:dev"
 
 
-def opencode_environment(model_url: str) -> dict[str, str]:
-    """What the real opencode needs to talk to the scripted model and to nobody else."""
-    config = {
-        "autoupdate": False,
-        "share": "disabled",
-        "model": "scripted/scripted-1",
-        "small_model": "scripted/scripted-1",
-        "enabled_providers": ["scripted"],
-        "provider": {
-            "scripted": {
-                "npm": "@ai-sdk/openai-compatible",
-                "name": "Scripted",
-                "options": {"baseURL": model_url, "apiKey": "unused"},
-                "models": {
-                    "scripted-1": {
-                        "name": "Scripted",
-                        "tool_call": True,
-                        "limit": {"context": 100000, "output": 8000},
-                    }
-                },
-            }
-        },
-    }
-    switches = ("AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "DEFAULT_PLUGINS")
-    return {
-        **{f"OPENCODE_DISABLE_{switch}": "1" for switch in switches},
-        "OPENCODE_CONFIG_CONTENT": json.dumps(config),
-    }
-
-
-def manifests(box: Box, model_url: str, idle_seconds: int | None, mode: str = "Running") -> str:
-    """Blueprint, Axon and Devbox as one JSON list for kubectl apply."""
+def manifests(
+    box: Box, model_url: str, idle_seconds: int | None, mode: str = "Running", *, asks: bool = False
+) -> str:
+    """Blueprint, Axon and Devbox as one JSON list for kubectl apply. `asks`: whether the agent asks
+    for permissions."""
     lifecycle: dict[str, Any] = {"resumeTriggers": {"axonEvent": True}}
     if idle_seconds is not None:
         lifecycle["afterIdle"] = {"idleTimeSeconds": idle_seconds, "onIdle": "Suspend"}
-    env = [{"name": k, "value": v} for k, v in opencode_environment(model_url).items()]
+    settings = opencode_settings(model_url, asks=asks)
+    env = [{"name": k, "value": v} for k, v in settings.items()]
     mount = {
         "axonRef": {"name": box.name},
         "protocol": "acp",
@@ -177,9 +152,9 @@ def manifests(box: Box, model_url: str, idle_seconds: int | None, mode: str = "R
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
 
 
-async def apply(box: Box, model_url: str, idle_seconds: int | None) -> None:
+async def apply(box: Box, model_url: str, idle_seconds: int | None, *, asks: bool = False) -> None:
     """Apply the manifests and wait for the axon's id."""
-    await box.apply(manifests(box, model_url, idle_seconds))
+    await box.apply(manifests(box, model_url, idle_seconds, asks=asks))
 
 
 @asynccontextmanager

@@ -64,7 +64,14 @@ class Waited:
     """Some seconds have gone by."""
 
 
-Input = Heard | Typed | Interrupted | Waited
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The moment that `Soon` asked for has gone by."""
+
+    call_id: str
+
+
+Input = Heard | Typed | Interrupted | Waited | Later
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,21 @@ class Over:
     ending: Ending
 
 
-Command = Write | Ask | Hush | Over | Message
+@dataclass(frozen=True, slots=True)
+class Soon:
+    """Give `Later` in a moment: agents first announce a tool by its bare name, and say within
+    milliseconds what it is to do."""
+
+    call_id: str
+
+
+Command = Write | Ask | Hush | Over | Soon | Message
+
+OUTPUT_LINES_MAX: Final = 5
+"""Of a tool's output so many lines are shown; the axon holds all of them."""
+
+OUTPUT_COLUMNS_MAX: Final = 200
+"""Of each line of it."""
 
 _ENDINGS: Final[Mapping[str, Ending]] = {
     SystemEvent.TURN_COMPLETED: Ending.COMPLETED,
@@ -103,6 +124,14 @@ _ENDINGS: Final[Mapping[str, Ending]] = {
     SystemEvent.TURN_FAILED: Ending.FAILED,
 }
 _MARKS: Final = {"completed": "✓", "failed": "✗"}
+
+
+@dataclass(slots=True)
+class _Tool:
+    """A tool call of the turn."""
+
+    title: str
+    is_shown: bool = False
 
 
 class Conversation:
@@ -115,7 +144,7 @@ class Conversation:
         self._turn_id: str | None = None
         self._question: Question | None = None
         self._interrupts = 0
-        self._titles: dict[str, str] = {}
+        self._tools: dict[str, _Tool] = {}
 
     def handle(self, item: Input) -> list[Command]:
         """Take one thing that happened; return what follows, in order."""
@@ -129,6 +158,8 @@ class Conversation:
                 return self._interrupted()
             case Waited():
                 return self._waited()
+            case Later(call_id):
+                return self._begun(self._tools[call_id])
 
     def _heard(self, event: AxonEvent) -> list[Command]:
         if event.origin is Origin.SYSTEM:
@@ -170,18 +201,36 @@ class Conversation:
         return [*told, Over(ending)]
 
     def _tool(self, payload: Mapping[str, Any]) -> list[Command]:
-        call_id, title = str(payload.get("tool_call_id")), payload.get("title")
-        is_new = call_id not in self._titles
-        if is_new or isinstance(title, str):
-            self._titles[call_id] = str(title or "a tool")
-        told: list[Command] = [Write(f"● {self._titles[call_id]}", Style.TOOL)] if is_new else []
-        if mark := _MARKS.get(str(payload.get("status"))):
-            told.append(Write(f"{mark} {self._titles[call_id]}", Style.TOOL))
-        return told
+        call_id, title, status = (payload.get(n) for n in ("tool_call_id", "title", "status"))
+        tool = self._tools.get(str(call_id))
+        if tool is None:
+            tool = self._tools[str(call_id)] = _Tool(str(title or "a tool"))
+            if status == "pending":
+                return [Soon(str(call_id))]
+        elif isinstance(title, str):
+            tool.title = title
+        if (mark := _MARKS.get(str(status))) is None:
+            return self._begun(tool)
+        told = self._begun(tool, even_now=True)
+        output = self._dialect.output(str(call_id))
+        return [*told, Write(f"{mark} {tool.title}", Style.TOOL), *_shown(output)]
+
+    def _begun(self, tool: _Tool, *, even_now: bool = False) -> list[Command]:
+        """Say it once; not on the line of an open question."""
+        if tool.is_shown or (self._question is not None and not even_now):
+            return []
+        tool.is_shown = True
+        return [Write(f"● {tool.title}", Style.TOOL)]
 
     # --- permissions
 
     def _asked(self, question: Question) -> list[Command]:
+        if (tool := self._tools.get(question.call_id)) is None:
+            return self._asking(question)
+        tool.title = question.text
+        return [*self._begun(tool), *self._asking(question)]
+
+    def _asking(self, question: Question) -> list[Command]:
         if self._permission is not Permission.ASK:
             allowed = self._permission is Permission.ALLOW
             word = "allowed" if allowed else "denied"
@@ -229,3 +278,15 @@ class Conversation:
 
     def _cancel(self) -> Message:
         return self._dialect.cancel(f"ranvier-cli-{self._trigger}")
+
+
+def _shown(output: str) -> list[Command]:
+    """The beginning of a tool's output, below its name."""
+    lines = output.strip("\n").splitlines()
+    told = [
+        line if len(line) <= OUTPUT_COLUMNS_MAX else f"{line[:OUTPUT_COLUMNS_MAX]}…"
+        for line in lines[:OUTPUT_LINES_MAX]
+    ]
+    if (more := len(lines) - len(told)) > 0:
+        told.append(f"… {more} more lines" if more > 1 else "… 1 more line")
+    return [Write(f"  {line}", Style.NOTE) for line in told]

@@ -24,6 +24,9 @@ class Protocol(StrEnum):
 
 PERMISSION: Final = "session/request_permission"
 
+OUTPUTS_MAX: Final = 64
+"""Outputs of tools that are kept until somebody asks for them; the oldest goes first."""
+
 _CLAUDE_TYPES: Final = frozenset(
     {"assistant", "control_request", "control_response", "result", "stream_event", "system", "user"}
 )
@@ -52,17 +55,24 @@ class Question:
     allow: Message
     deny: Message
     always: Message | None = None
+    call_id: str = ""
+    """The tool call that it is about, where the protocol says so."""
 
 
 class Dialect:
     """Learns from the agent's events which protocol is spoken."""
 
     def __init__(self) -> None:
+        from ranvier.views.conversation import Conversation  # here: it brings pydantic
+
         self.protocol = Protocol.ACP
+        self._view = Conversation()
         self._codex_turn: Mapping[str, Any] = {}
+        self._outputs: dict[str, str] = {}
 
     def learn(self, event: AxonEvent) -> None:
-        """Take any event of the axon."""
+        """Take the next event of the axon."""
+        self._learn_outputs(event)
         if event.origin is not Origin.AGENT:
             return
         kind = event.event_type
@@ -75,6 +85,20 @@ class Dialect:
             params = _member(payload_of(event), "params")
             turn_id = _member(params, "turn").get("id")
             self._codex_turn = {"threadId": params.get("threadId"), "turnId": turn_id}
+
+    def output(self, call_id: str) -> str:
+        """What a tool that has ended gave, or what was wrong with it; "" where nothing is known.
+        It is told once."""
+        return self._outputs.pop(call_id, "")
+
+    def _learn_outputs(self, event: AxonEvent) -> None:
+        from ranvier.views.facts import ToolEnded
+
+        for fact in self._view.read(event).facts:
+            if isinstance(fact, ToolEnded) and (told := fact.output or fact.error):
+                self._outputs[fact.call_id] = told
+        while len(self._outputs) > OUTPUTS_MAX:
+            del self._outputs[next(iter(self._outputs))]
 
     def cancel(self, name: str) -> Message:
         """What cancels the running turn; `name` makes the request's id."""
@@ -137,6 +161,7 @@ def _acp(sequence: int, params: Mapping[str, Any]) -> Question:
         by_kind.get("allow_once") or always or cancelled,
         by_kind.get("reject_once") or by_kind.get("reject_always") or cancelled,
         always,
+        str(_member(params, "toolCall").get("toolCallId", "")),
     )
 
 

@@ -19,8 +19,10 @@ from ranvier.cli.conversation import (
     Hush,
     Input,
     Interrupted,
+    Later,
     Over,
     Permission,
+    Soon,
     Style,
     Typed,
     Waited,
@@ -43,6 +45,9 @@ EVENTS_WAITING_MAX: Final = 256
 
 PATIENCE_SECONDS: Final = 2.0
 """After so long without a turn it is said what is waited for."""
+
+SOON_SECONDS: Final = 0.3
+"""How long the name of a tool is waited for."""
 
 LINE_BYTES_MAX: Final = 4096
 """An answer is a letter; a terminal hands over no longer line."""
@@ -96,19 +101,37 @@ def prompt(
     if text or not is_terminal:
         words = " ".join(text) if text else sys.stdin.read()
         raise typer.Exit(EXIT_CODES[asyncio.run(talk.turn(words))])
+    asyncio.run(talk.meet())
+    output.say(_dimmed("Ctrl-C cancels a turn, Ctrl-D leaves."), to_stderr=True)
     while (words := _next_words()) is not None:
         if words.strip() and asyncio.run(talk.turn(words)) is Ending.LEFT:
             raise typer.Exit(EXIT_CODES[Ending.LEFT])
 
 
 def _next_words() -> str | None:
+    """What is typed next; None for the end. Ctrl-C drops the line, twice in a row it is the end."""
     with suppress(ImportError):
-        import readline  # noqa: F401 (gives `input` editing and a history)
-    try:
-        return input("› ")
-    except (EOFError, KeyboardInterrupt):
-        output.say()
+        import readline
+
+        # Several lines that are pasted are one prompt, not one each.
+        readline.parse_and_bind("set enable-bracketed-paste on")
+    for more in ("(Ctrl-C again or Ctrl-D leaves)", ""):
+        try:
+            return input("› ")
+        except EOFError:
+            break
+        except KeyboardInterrupt:
+            output.say()
+            if more:
+                output.say(_dimmed(more), to_stderr=True)
+    else:
         return None
+    output.say()
+    return None
+
+
+def _dimmed(text: str) -> str:
+    return typer.style(text, fg=_COLOURS[Style.NOTE])
 
 
 class _Talk:
@@ -121,6 +144,11 @@ class _Talk:
         self._form = form
         self._dialect: Dialect | None = None
         self._is_mid_line = False
+
+    async def meet(self) -> None:
+        """Learn what the agent speaks; an axon that is not there is said before anybody types."""
+        async with self._target.asynchronous() as client:
+            self._dialect = await _learn(client, self._axon)
 
     async def turn(self, words: str) -> Ending:
         """Publish a prompt and stay until its turn is over."""
@@ -166,6 +194,8 @@ class _Talk:
                             output.say(output.printable(text), end="", to_stderr=True)
                         case Hush():
                             keyboard.ignore()
+                        case Soon(call_id):
+                            inputs.put_in(SOON_SECONDS, Later(call_id))
                         case Message(event_type, payload):
                             await client.axons.publish(
                                 self._axon, event_type, payload, source=SOURCE
@@ -204,6 +234,10 @@ class _Inputs:
     async def put(self, item: Heard) -> None:
         await self._room.acquire()
         self._queue.put_nowait(item)
+
+    def put_in(self, seconds: float, item: Later) -> None:
+        """Put it later, if anybody still listens then."""
+        asyncio.get_running_loop().call_later(seconds, self.put_now, item)
 
     def put_now(self, item: Input | RanvierError) -> None:
         self._queue.put_nowait(item)

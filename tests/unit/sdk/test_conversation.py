@@ -12,8 +12,10 @@ from ranvier.cli.conversation import (
     Heard,
     Hush,
     Interrupted,
+    Later,
     Over,
     Permission,
+    Soon,
     Style,
     Typed,
     Waited,
@@ -67,6 +69,9 @@ class Talk:
     def system(self, event_type: str, **payload: Any) -> list[Command]:
         return self.hear(Origin.SYSTEM, event_type, payload)
 
+    def tool(self, event_type: str, **payload: Any) -> list[Command]:
+        return self.system(event_type, **TURN, tool_call_id="1", **payload)
+
     def start(self) -> list[Command]:
         return self.system("turn.started", **TURN, trigger_sequence=TRIGGER)
 
@@ -83,13 +88,41 @@ def talk() -> Talk:
 
 def test_words_and_tools_are_shown_until_the_turn_is_over(talk: Talk) -> None:
     assert talk.agent("turn.message_chunk", {"content": "Hel"}) == [Write("Hel", is_line=False)]
-    assert talk.system(
-        "turn.tool_call", **TURN, tool_call_id="1", title="ls", status="pending"
-    ) == [Write("● ls", Style.TOOL)]
-    assert talk.system("turn.tool_call_update", **TURN, tool_call_id="1", status="completed") == [
-        Write("✓ ls", Style.TOOL)
+    assert talk.tool("turn.tool_call", title="bash", status="pending") == [Soon("1")]
+    assert talk.tool("turn.tool_call_update", title="ls", status="in_progress") == [
+        Write("● ls", Style.TOOL)
     ]
+    assert talk.conversation.handle(Later("1")) == []
+    assert talk.tool("turn.tool_call_update", status="completed") == [Write("✓ ls", Style.TOOL)]
     assert talk.system("turn.completed", **TURN) == [Over(Ending.COMPLETED)]
+
+
+def test_a_tool_that_stays_nameless_is_shown_all_the_same(talk: Talk) -> None:
+    assert talk.tool("turn.tool_call", title="bash", status="pending") == [Soon("1")]
+    assert talk.conversation.handle(Later("1")) == [Write("● bash", Style.TOOL)]
+
+
+def test_the_beginning_of_what_a_tool_gave_is_shown_below_its_name(talk: Talk) -> None:
+    talk.tool("turn.tool_call", title="ls", status="pending")
+    lines = "\n".join([f"file{number}" for number in range(6)] + ["x" * 300, ""])
+    ended = {"sessionUpdate": "tool_call_update", "toolCallId": "1", "status": "completed"}
+    talk.agent("session/update", {"update": {**ended, "rawOutput": {"output": lines}}})
+    told = talk.tool("turn.tool_call_update", status="completed")
+    assert told[:2] == [Write("● ls", Style.TOOL), Write("✓ ls", Style.TOOL)]
+    assert [each.text for each in told[2:] if isinstance(each, Write)] == [
+        *(f"  file{number}" for number in range(5)),
+        "  … 2 more lines",
+    ]
+
+
+def test_no_tool_is_announced_on_the_line_of_an_open_question(talk: Talk) -> None:
+    talk.tool("turn.tool_call", title="bash", status="pending")
+    call = {**ACP_ASK["toolCall"], "toolCallId": "1"}
+    told = talk.agent("session/request_permission", {**ACP_ASK, "toolCall": call})
+    assert told[0] == Write("● rm -rf build", Style.TOOL)
+    assert isinstance(told[1], Ask)
+    other = {"title": "ls", "status": "in_progress"}
+    assert talk.system("turn.tool_call", **TURN, tool_call_id="2", **other) == []
 
 
 def test_other_turns_and_what_can_not_be_read_are_passed_over() -> None:
