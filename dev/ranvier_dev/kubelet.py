@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import shutil
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -32,6 +31,7 @@ from ranvier_dev.pods import (
     status,
     token_folders,
 )
+from ranvier_dev.ports import free_port
 from ranvier_dev.tokens import Bearer, Tokens
 
 NODE: Final = "this-machine"
@@ -266,14 +266,6 @@ def bearer_of(pod: RawObject) -> Bearer:
     metadata, account = pod["metadata"], pod["spec"].get("serviceAccountName", "default")
     username = f"system:serviceaccount:{metadata['namespace']}:{account}"
     return Bearer(username, metadata["name"], metadata["uid"])
-
-
-def free_port() -> int:
-    """A port of loopback that nobody has at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def asks_ready(port: int) -> bool:

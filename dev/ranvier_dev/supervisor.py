@@ -19,8 +19,9 @@ import uvicorn
 from ranvier_dev import manifests, processes
 from ranvier_dev.clock import timestamp
 from ranvier_dev.kube_api import KubeApi
-from ranvier_dev.kubelet import Kubelet, asks_ready, free_port, inherited
+from ranvier_dev.kubelet import Kubelet, asks_ready, inherited
 from ranvier_dev.objects import Change, Objects
+from ranvier_dev.ports import free_port
 from ranvier_dev.settings import NAMESPACE, Settings
 from ranvier_dev.shelf import Shelf
 from ranvier_dev.tokens import OPERATOR_SUBJECT, Bearer, Tokens

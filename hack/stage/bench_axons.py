@@ -27,8 +27,8 @@ from ranvier_apiserver.journal.engine import Engine
 from ranvier_apiserver.journal.engine_store import EngineStore
 from ranvier_apiserver.journal.store import AxonQuery
 from ranvier_apiserver.tail import Tails
+from ranvier_dev.ports import free_port
 
-from stage.ports import free_port
 from stage.shell import ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))

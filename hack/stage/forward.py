@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping
 from types import TracebackType
 
-from stage.ports import free_port
+from ranvier_dev.ports import free_port
+
 from stage.release import NAMESPACE, RELEASE
 
 START_SECONDS_MAX = 30

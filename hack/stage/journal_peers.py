@@ -22,8 +22,8 @@ from kind.places import Places
 from kind.processes import run_logged
 from kind.progress import Progress
 from kind.recipe import GoProgram
+from ranvier_dev.ports import free_port
 
-from stage.ports import free_port
 from stage.shell import PYTHON
 
 START_SECONDS_MAX: Final = 20.0

@@ -21,10 +21,10 @@ from kind.places import Places
 from kind.processes import answer
 from kind.progress import Progress
 from kind.recipe import STORM_PROGRAMS
+from ranvier_dev.ports import free_port
 
 from stage.fleet import FACT_SECONDS_MAX, POD_SECONDS_MAX, FleetFailed
 from stage.kube_calls import Kube, PodSightings, RawObject, each, settled
-from stage.ports import free_port
 from stage.storms import Storm
 
 CONTROLLER: Final = "agent-sandbox-controller"

@@ -15,9 +15,9 @@ from kind.go_programs import build_programs
 from kind.places import Places
 from kind.progress import Progress
 from kind.recipe import STORM_PROGRAMS
+from ranvier_dev.ports import free_port
 
 from stage.kube_calls import Kube, RawObject, each
-from stage.ports import free_port
 
 LABEL: Final = "ranvier.dev/simulated"
 READY_LABEL: Final = "ranvier.dev/simulated-ready"

@@ -22,6 +22,14 @@ def pytest(*paths: str) -> Command:
     return [str(BIN / "pytest"), "-q", *paths]
 
 
+def in_parallel(*paths: str) -> Command:
+    """A file's tests stay together, in order: they share servers. Most of the time they wait for
+    processes, so there is one worker more than there are cores. Soaks measure, and run alone."""
+    if os.environ.get("RANVIER_SOAK"):
+        return pytest(*paths)
+    return [*pytest(*paths), "-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile"]
+
+
 @dataclass
 class Tier:
     """`prepare` returns the environment to run in, or raises LeftOut; `finish` undoes it."""
@@ -85,8 +93,8 @@ def tiers() -> list[Tier]:
     ]
     return [
         Tier("check", "python", check),
-        Tier("unit", "python", [pytest("tests/unit", "tests/properties")]),
-        Tier("integration", "python, loopback", [pytest("tests/integration")], with_agents),
+        Tier("unit", "python", [in_parallel("tests/unit", "tests/properties")]),
+        Tier("integration", "python, loopback", [in_parallel("tests/integration")], with_agents),
         Tier(
             "e2e",
             "a kind cluster",

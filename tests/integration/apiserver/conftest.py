@@ -65,3 +65,10 @@ async def plant(whole: "Plant") -> AsyncIterator["Plant"]:
 async def box(shared: ApiServer) -> AsyncIterator[Box]:
     async with box_on(shared) as made:
         yield made
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Schemathesis gives the tests of all routes one id, and of tests with one id only one runs
+    when workers share them out."""
+    if route := getattr(item, "operation_label", None):
+        item._id = item.id.with_params(route)

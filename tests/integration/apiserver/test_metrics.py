@@ -9,7 +9,7 @@ import httpx
 import pytest
 from api_process import ApiServer, create, publish
 from prometheus_client.parser import text_string_to_metric_families
-from stage.ports import free_port
+from ranvier_dev.ports import free_port
 
 
 class Scrape:

@@ -9,7 +9,7 @@ import time
 import httpx
 from axon_client import FACT_SECONDS_MAX
 from broker_box import Box
-from stage.ports import free_port
+from ranvier_dev.ports import free_port
 
 
 def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
