@@ -17,7 +17,7 @@ from kind.places import Places
 
 HERE = Path(__file__).resolve().parent
 TYPESCRIPT = HERE / "typescript"
-JOURNEY_SECONDS = 90
+JOURNEY_SECONDS = 180
 LOCKED_VERSION = "3.0.0"
 PYTHON_VERSIONS = pytest.mark.parametrize("version", [LOCKED_VERSION, "1.32.0"])
 

@@ -1,8 +1,16 @@
-"""A devbox's life with Runloop's published Python SDK, unchanged; `runloop_journeys.py` runs it."""
+"""A devbox's life with Runloop's published Python SDK, unchanged; `runloop_journeys.py` runs it.
 
+What is mounted is said by the environment, so the same journeys run where an agent is played, on
+`ranvier dev` and on a cluster: `JOURNEY_DEVBOX` holds fields of the create call, `JOURNEY_MOUNT`
+those of its broker mount, `JOURNEY_PROMPT` a prompt that ends in a turn.
+"""
+
+import json
+import os
 from typing import Any
 
 from runloop_api_client import (
+    APIStatusError,
     AsyncRunloopSDK,
     BadRequestError,
     ConflictError,
@@ -20,6 +28,16 @@ EVENT: dict[str, Any] = {
 }
 
 
+AGENT = {"agent_binary": "opencode", "launch_args": ["acp"]}
+LINES = 100_000
+BLOB = bytes(range(251)) * (20 * 1024 * 1024 // 251)
+
+
+def said(name: str, default: Any) -> Any:
+    """What the environment says, as JSON."""
+    return json.loads(os.environ.get(name) or json.dumps(default))
+
+
 def wanted(axon_id: str) -> dict[str, Any]:
     """What the create call of every journey says."""
     mount = {"type": "broker_mount", "axon_id": axon_id, "protocol": "acp"}
@@ -27,13 +45,14 @@ def wanted(axon_id: str) -> dict[str, Any]:
         "name": "Fixer",
         "metadata": {"team": axon_id},
         "blueprint_name": "axon-agents",
-        "mounts": [{**mount, "agent_binary": "opencode", "launch_args": ["acp"]}],
+        "mounts": [{**mount, **said("JOURNEY_MOUNT", AGENT)}],
         "launch_parameters": {
             "lifecycle": {
                 "after_idle": {"idle_time_seconds": 600, "on_idle": "suspend"},
                 "resume_triggers": {"axon_event": True},
             }
         },
+        **said("JOURNEY_DEVBOX", {}),
     }
 
 
@@ -109,6 +128,71 @@ def _refusals(sdk: RunloopSDK) -> None:
     refused(lambda: create(snapshot_id="snp_1"), UnprocessableEntityError, "snapshots are not")
     retrieve = sdk.api.devboxes.retrieve
     refused(lambda: retrieve("dbx_none"), NotFoundError, "There is no devbox")
+
+
+# --- all of it, with commands and files that are really run and written
+
+
+def whole_life(sdk: RunloopSDK) -> None:
+    """From create to shutdown; every promise that a user of the SDK would notice."""
+    axon = sdk.axon.create()
+    box = sdk.devbox.create(**wanted(axon.id))
+    assert box.get_info().status == "running"
+    _commands(box)
+    _files(box)
+    _sleeps(axon, box)
+    _refused_for_good(sdk, box)
+    assert box.shutdown().status == "shutdown"
+    refused(lambda: box.cmd.exec("true"), BadRequestError, "create another")
+
+
+def _commands(box: Any) -> None:
+    heard: list[str] = []
+    result = box.cmd.exec(f"seq 1 {LINES}", stdout=heard.append)
+    assert "".join(heard) == result.stdout() == "".join(f"{i}\n" for i in range(1, LINES + 1))
+    assert result.exit_code == 0
+    assert box.cmd.exec("echo one >>count; exit 3").exit_code == 3
+
+
+def _files(box: Any) -> None:
+    box.file.write(file_path="notes/text", contents="für später\n")
+    assert box.file.read(file_path="notes/text") == "für später\n"
+    box.file.upload(path="blob", file=BLOB)
+    assert box.file.download(path="blob") == BLOB
+
+
+def _sleeps(axon: Any, box: Any) -> None:
+    """An event wakes it, then a call; what it wrote is there, each command ran once."""
+    box.suspend()
+    assert box.await_suspended().status == "suspended"
+    refused(lambda: box.cmd.exec("true"), BadRequestError, "resume it")
+    prompt = said("JOURNEY_PROMPT", "Hello.")
+    sent = axon.publish(**{**EVENT, "payload": json.dumps({"content": prompt})})
+    assert box.await_running().status == "running"
+    for event in axon.subscribe_sse(extra_query={"after_sequence": sent.sequence}):
+        assert event.event_type != "turn.failed", event.payload
+        if event.event_type == "turn.completed":
+            break
+    assert box.file.read(file_path="count") == "one\n"
+    box.suspend()
+    box.await_suspended()
+    assert box.resume().status == "running"
+    assert box.file.download(path="blob") == BLOB
+
+
+def _refused_for_good(sdk: RunloopSDK, box: Any) -> None:
+    refused(box.resume, BadRequestError, "resumed")
+    refused(lambda: sdk.api.devboxes.retrieve("dbx_none"), NotFoundError, "There is no devbox")
+    refused(lambda: box.file.read(file_path="nowhere"), NotFoundError, "there is no file")
+    create = sdk.api.devboxes.create
+    refused(lambda: create(snapshot_id="snp_1"), UnprocessableEntityError, "snapshots are not")
+    name = f"TAKEN_{box.id}"
+    sdk.api.secrets.create(name=name, value="x")
+    refused(lambda: sdk.api.secrets.create(name=name, value="y"), ConflictError, "exists")
+    sdk.api.secrets.delete(name)
+    once, path = sdk.api.with_options(max_retries=0), f"/v1/devboxes/{box.id}/wait_for_status"
+    not_yet = {"statuses": ["suspended"], "timeout_seconds": 0.2}
+    refused(lambda: once.post(path, body=not_yet, cast_to=object), APIStatusError, "408")
 
 
 if __name__ == "__main__":
