@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import uvloop
 
@@ -26,12 +26,15 @@ from ranvier_apiserver.journal.sqlite_engine import SqliteEngine
 from ranvier_apiserver.journal.store import Store
 from ranvier_apiserver.key_file import KeyFile
 from ranvier_apiserver.metrics import Metrics
-from ranvier_apiserver.routes.context import Context
+from ranvier_apiserver.routes.context import Context, nobody
 from ranvier_apiserver.routes.exchanges import Exchanges, audited, measured
 from ranvier_apiserver.settings import Settings
 from ranvier_apiserver.sidecars import Sidecars
 from ranvier_apiserver.tail import Tails
 from ranvier_apiserver.waker import Waker
+
+if TYPE_CHECKING:
+    from ranvier_apiserver.replicas import Replicas
 
 SWITCH_INTERVAL_SECONDS: Final = 0.0005
 """How long a busy thread may keep the writer waiting for the interpreter; Python's own 5 ms was
@@ -76,8 +79,18 @@ async def run(chosen: Settings) -> None:
         store.listen(tails.committed)
         store.listen(sql.committed)
         fleet = world.fleet(store)
-        sidecars, callers = Sidecars(), Authenticator(keys_of(chosen), world.identities)
-        context = Context(store, tails, waker, callers, sql, sidecars=sidecars, fleet=fleet)
+        replicas = replicas_of(chosen)
+        sidecars, callers = Sidecars(replicas), Authenticator(keys_of(chosen), world.identities)
+        context = Context(
+            store,
+            tails,
+            waker,
+            callers,
+            sql,
+            sidecars=sidecars,
+            fleet=fleet,
+            admits=replicas.admits if replicas is not None else nobody,
+        )
         heard = [measured(metrics)]
         if trail is not None:
             heard.append(audited(trail, wall_clock_ms))
@@ -100,6 +113,8 @@ async def run(chosen: Settings) -> None:
             tidying.cancel()
             probing.cancel()
             following.cancel()
+        if replicas is not None:
+            await replicas.close()
     finally:
         await sql.close()
         await store.close()
@@ -111,6 +126,17 @@ def keys_of(chosen: Settings) -> Keys:
     if chosen.api_keys_file is None:
         return {}
     return KeyFile(chosen.api_keys_file, asyncio.get_running_loop().time)
+
+
+def replicas_of(chosen: Settings) -> "Replicas | None":
+    """The others on the same database, where there may be some."""
+    if chosen.journal is None or not chosen.replica_address:
+        return None
+    from ranvier_apiserver.replicas import Replicas
+
+    address = chosen.replica_address
+    host = f"[{address}]" if ":" in address else address
+    return Replicas(chosen.journal, f"http://{host}:{chosen.port}")
 
 
 def trail_of(chosen: Settings) -> AuditLog | None:

@@ -7,7 +7,7 @@ long, so a plain SHA-256 can not be turned back.
 
 import hashlib
 import hmac
-from collections.abc import ItemsView, Iterable, Mapping, MutableMapping
+from collections.abc import ItemsView, Mapping, MutableMapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -67,7 +67,7 @@ class Authenticator:
 
     async def principal(self, scope: MutableMapping[str, Any]) -> Principal:
         """The caller of an ASGI request, by its bearer token; noted for the audit trail."""
-        principal = await self._known(_bearer(scope["headers"]))
+        principal = await self._known(bearer(scope))
         audit.note(scope, who=name_of(principal))
         return principal
 
@@ -141,10 +141,12 @@ def _parse_key(line: str) -> tuple[bytes, ApiKey]:
     return digest, ApiKey(digest.hex()[:16], named or frozenset(Scope))
 
 
-def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    for name, value in headers:
+def bearer(scope: Mapping[str, Any]) -> str:
+    """The token of a request. Raises Unauthenticated."""
+    for name, value in scope["headers"]:
         if name == b"authorization":
-            scheme, _, token = value.decode("latin-1").partition(" ")
+            text: str = value.decode("latin-1")
+            scheme, _, token = text.partition(" ")
             if scheme.lower() == "bearer" and 0 < len(token.strip()) <= TOKEN_CHARACTERS_MAX:
                 return token.strip()
     raise Unauthenticated("Send 'Authorization: Bearer <API key>'.")

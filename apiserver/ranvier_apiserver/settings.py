@@ -40,6 +40,7 @@ class Settings:
     watch_namespaces: tuple[str, ...]
     devbox_namespace: str
     default_image: str
+    replica_address: str
     poke_delay_seconds: float
     log_level: str
     audit_log: str | None
@@ -63,6 +64,7 @@ def parse(argv: Sequence[str], environment: Mapping[str, str]) -> Settings:
         watch_namespaces=tuple(_words(given.watch_namespaces)),
         devbox_namespace=given.devbox_namespace,
         default_image=given.default_image,
+        replica_address=given.replica_address,
         poke_delay_seconds=given.poke_delay_ms / 1000,
         log_level=given.log_level,
         audit_log=None if given.audit_log == OFF else given.audit_log,
@@ -129,6 +131,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "namespace of devboxes, blueprints and secrets made through the API (default: default)",
     )
     add("--default-image", "", "image of devboxes made without a blueprint (default: refused)")
+    add("--replica-address", "", "where other replicas on the same --journal reach this one")
     add("--poke-delay-ms", "0", "for fault tests: wait between commit and poke", type=float)
     add("--log-level", "info", "debug, info, warning or error (default: info)")
     add("--audit-log", OFF, "a line for each write: off, stderr, or a file (default: off)")

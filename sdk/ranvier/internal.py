@@ -261,6 +261,13 @@ class CallFailed(Wire):
     message: str
 
 
+class HandedOn(Wire):
+    """A call to a sidecar that one replica of the API server hands on to another."""
+
+    op: str
+    members: dict[str, Any] = {}
+
+
 class CallAnswer(Wire):
     """The sidecar's answer to a call: one of the two."""
 

@@ -33,9 +33,10 @@ def peak_mib(process: int) -> float:
 class Server:
     """The API server as a process, on a folder that outlives it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *flags: str, port: int = 0) -> None:
         self.folder = folder
-        self.port = 0
+        self.flags = flags
+        self.port = port
         (folder / "keys").write_text(f"{API_KEY}\n")
         self.identities = {OPERATOR: {"role": "operator"}}
         self._write_identities()
@@ -46,7 +47,7 @@ class Server:
         identities, keys = self.folder / "identities.json", self.folder / "keys"
         command = [sys.executable, "-m", "ranvier_apiserver", "--identities", "static"]
         command += ["--static-identities-file", str(identities), "--api-keys-file", str(keys)]
-        command += ["--port", str(self.port), "--data", str(self.folder / "data")]
+        command += ["--port", str(self.port), "--data", str(self.folder / "data"), *self.flags]
         with path.open("wb") as log:
             self.process = subprocess.Popen(command, stderr=log)
         deadline = time.monotonic() + FACT_SECONDS_MAX

@@ -1,7 +1,7 @@
 """What every route needs, in one value, and how a FastAPI route gets at it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Generic, TypeVar
 
@@ -24,6 +24,11 @@ REQUEST_ID_CHARACTERS_MAX: Final = 256
 Model = TypeVar("Model", bound=BaseModel)
 
 
+def nobody(_: str) -> bool:
+    """There are no other replicas."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     store: Store
@@ -35,6 +40,8 @@ class Context:
     sidecars: Sidecars = field(default_factory=Sidecars)
     fleet: Fleet | None = None
     """None where there is no Kubernetes."""
+    admits: Callable[[str], bool] = nobody
+    """Whether a token is that of another replica."""
 
 
 def context_of(request: Request) -> Context:

@@ -3,11 +3,11 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
-from ranvier.internal import CallAnswer, ExecutingReport, HomeReport
+from ranvier.internal import CallAnswer, CallFailed, ExecutingReport, HandedOn, HomeReport
 from starlette.responses import Response
 
 from ranvier_apiserver import auth
-from ranvier_apiserver.errors import Fenced
+from ranvier_apiserver.errors import Fenced, Forbidden, SidecarAway, TooBusy
 from ranvier_apiserver.routes.context import Caller, TheSidecars, TheStore, body_of, context_of
 from ranvier_apiserver.routes.described import Operation, described
 from ranvier_apiserver.routes.streaming import Emit, EventStream
@@ -49,6 +49,28 @@ async def answer(
     auth.require_broker(caller, uid)
     sidecars.answered(uid, number, body)
     return {}
+
+
+async def _other_replica(request: Request) -> None:
+    if not context_of(request).admits(auth.bearer(request.scope)):
+        raise Forbidden("Only other replicas of this API server may call this.")
+
+
+@router.post("/ask", dependencies=[Depends(_other_replica)])
+@described(Operation([CallAnswer]))
+async def ask(
+    uid: str,
+    sidecars: TheSidecars,
+    body: Annotated[HandedOn, Depends(body_of(HandedOn, ANSWER_BYTES_MAX))],
+) -> CallAnswer:
+    """A call that another replica hands on, because the line is open here"""
+    try:
+        answer = await sidecars.ask_here(uid, body.op, body.members)
+    except TooBusy as error:
+        return CallAnswer(error=CallFailed(code="too_busy", message=str(error)))
+    if answer is None:
+        raise SidecarAway
+    return answer
 
 
 @router.post("/executing")
