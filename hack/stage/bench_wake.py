@@ -25,7 +25,7 @@ from stage.watching import WakeWatch
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from journeys import Box, apply, kubectl, open_session
+from journeys import Box, apply, kubectl, open_session, opencode
 
 NAMESPACE = "bench-wake"
 IDLE_SECONDS = 1
@@ -103,7 +103,7 @@ async def measure(env: Mapping[str, str], url: str, key: str, rounds: int) -> di
     here = ["-n", NAMESPACE]
     await kubectl(env, *here, "apply", "-f", str(ROOT / "examples" / "scripted-model.yaml"))
     await kubectl(env, *here, "rollout", "status", "deployment/scripted-model")
-    await apply(box, model, idle_seconds=None)
+    await apply(box, opencode(model), idle_seconds=None)
     nowhere = Timeline(io.StringIO(), time.monotonic())  # the timeline is not wanted here
     async with Conversation(url, key, box.axon_id, nowhere) as talk:
         session = await open_session(talk)

@@ -2,7 +2,17 @@
 
 import json
 
-from journeys import HOME, Box, apply, check_history, conversation, of_type, open_session
+from journeys import (
+    HOME,
+    SCRIPTED,
+    Box,
+    apply,
+    check_history,
+    conversation,
+    of_type,
+    open_session,
+    opencode,
+)
 from stage.forward import ApiForward
 
 
@@ -10,7 +20,7 @@ async def test_a_devbox_runs_a_turn_sleeps_when_idle_and_wakes_with_its_session(
     box: Box, model_url: str, api: ApiForward, key: str
 ) -> None:
     """Seeds 001 and 002; W1, W8, T3, T4."""
-    await apply(box, model_url, idle_seconds=3)
+    await apply(box, opencode(model_url), idle_seconds=2)
     async with conversation(api.url, key, box) as talk:
         session = await open_session(talk)
         first = await talk.prompt(
@@ -38,12 +48,12 @@ async def test_a_devbox_runs_a_turn_sleeps_when_idle_and_wakes_with_its_session(
 
 
 async def test_events_published_before_the_devbox_exists_are_not_lost(
-    box: Box, model_url: str, api: ApiForward, key: str
+    box: Box, api: ApiForward, key: str
 ) -> None:
     """A new mount starts where the axon's queue stands, here at its beginning."""
-    await apply(box, model_url, idle_seconds=None)
+    await apply(box, SCRIPTED, idle_seconds=None)
     async with conversation(api.url, key, box) as talk:
-        sent = await talk.publish("user.message", {"content": "[[text early bird]]"})
+        sent = await talk.publish("user.message", {"content": "[[say early bird]]"})
         end = await talk.turn_end(sent)
         assert end.event_type == "turn.completed"
         chunks = [json.loads(e.payload)["content"] for e in of_type(talk, "turn.message_chunk")]

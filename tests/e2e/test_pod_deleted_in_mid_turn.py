@@ -2,14 +2,14 @@
 
 import json
 
-from journeys import Box, apply, check_history, conversation, of_type, open_session, until
+from journeys import Box, apply, check_history, conversation, of_type, open_session, opencode, until
 from stage.forward import ApiForward
 
 
 async def test_a_pod_deleted_in_mid_turn_fails_the_turn_once_and_the_next_prompt_works(
     box: Box, model_url: str, api: ApiForward, key: str
 ) -> None:
-    await apply(box, model_url, idle_seconds=None)
+    await apply(box, opencode(model_url), idle_seconds=None)
     async with conversation(api.url, key, box) as talk:
         session = await open_session(talk)
         await talk.turn_end(await talk.prompt(session, "[[text warm]]"))

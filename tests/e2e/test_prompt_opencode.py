@@ -2,7 +2,7 @@
 
 import asyncio
 
-from journeys import Box, apply
+from journeys import Box, apply, opencode
 from prompt_story import talk_to_an_agent, terminal
 from stage.forward import ApiForward
 
@@ -10,7 +10,7 @@ from stage.forward import ApiForward
 async def test_a_person_talks_to_opencode_on_the_cluster(
     box: Box, model_url: str, api: ApiForward, key: str
 ) -> None:
-    await apply(box, model_url, idle_seconds=None, asks=True)
+    await apply(box, opencode(model_url, asks=True), idle_seconds=None)
 
     def talk() -> None:
         with terminal(api.url, key, box.axon_id) as opened:

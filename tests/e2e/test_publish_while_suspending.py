@@ -4,11 +4,15 @@ import asyncio
 import os
 import random
 import time
+from dataclasses import replace
 
-from journeys import Box, apply, check_history, conversation, of_type, open_session
+from journeys import SCRIPTED, Box, apply, check_history, conversation, of_type, open_session
 from stage.forward import ApiForward
 
-ROUNDS = 60 if os.environ.get("RANVIER_SOAK") else 20
+BOXES = 4
+"""At once: most of a round is waiting."""
+ROUNDS = 15 if os.environ.get("RANVIER_SOAK") else 5
+"""Of each box."""
 IDLE_SECONDS = 2
 EARLY_SECONDS, LATE_SECONDS = 0.4, 1.2
 """The publish falls from this long before to this long after the expected decision: before the
@@ -17,14 +21,23 @@ SEED = 20261121
 
 
 async def test_an_event_in_the_moment_of_suspension_is_never_lost(
-    box: Box, model_url: str, api: ApiForward, key: str
+    box: Box, api: ApiForward, key: str
 ) -> None:
-    chance = random.Random(SEED)
-    await apply(box, model_url, idle_seconds=IDLE_SECONDS)
-    async with conversation(api.url, key, box) as talk:
+    boxes = [replace(box, name=f"box-{number}") for number in range(BOXES)]
+    sleeps = await asyncio.gather(*(converse(each, api.url, key) for each in boxes))
+    rounds = BOXES * ROUNDS
+    print(f"{rounds} rounds, {sum(sleeps)} of them met a granted sleep")
+    assert 0 < sum(sleeps) < rounds, "the delays must fall on both sides of the decision"
+
+
+async def converse(box: Box, url: str, key: str) -> int:
+    """All rounds of a box; returns how many granted sleeps they met."""
+    chance = random.Random(f"{SEED} {box.name}")
+    await apply(box, SCRIPTED, idle_seconds=IDLE_SECONDS)
+    async with conversation(url, key, box) as talk:
         session = await open_session(talk)
         for count in range(ROUNDS):
-            trigger = await talk.prompt(session, f"[[text answer {count}]]")
+            trigger = await talk.prompt(session, f"[[say answer {count}]]")
             end = await talk.turn_end(trigger)
             assert end.event_type == "turn.completed", f"round {count}: {end.payload}"
             decision_at = end.timestamp_ms / 1000 + IDLE_SECONDS
@@ -34,6 +47,4 @@ async def test_an_event_in_the_moment_of_suspension_is_never_lost(
         check_history(talk)
         turns = [len(of_type(talk, t)) for t in ("turn.started", "turn.completed")]
         assert turns == [ROUNDS, ROUNDS]
-        sleeps = len(of_type(talk, "devbox.suspended"))
-        print(f"{ROUNDS} rounds, {sleeps} of them met a granted sleep")
-        assert 0 < sleeps < ROUNDS, "the delays must fall on both sides of the decision"
+        return len(of_type(talk, "devbox.suspended"))

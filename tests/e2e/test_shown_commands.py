@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 
-from journeys import Box, apply, conversation, kubectl
+from journeys import Box, apply, conversation, kubectl, opencode
 from stage.forward import ApiForward
 from stage.shell import ROOT, read
 
@@ -36,7 +36,7 @@ async def test_the_make_targets_in_the_readme_exist() -> None:
 async def test_the_publish_command_that_the_demo_shows_starts_a_turn(
     box: Box, model_url: str, api: ApiForward, key: str
 ) -> None:
-    await apply(box, model_url, idle_seconds=None)
+    await apply(box, opencode(model_url), idle_seconds=None)
     async with conversation(api.url, key, box) as talk:
         command = shown("Publish").replace("localhost:8080", api.url)
         printed = await asyncio.to_thread(

@@ -10,11 +10,13 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from model.record_acp import opencode_settings
 from stage.conversation import Conversation
+from stage.release import IMAGE
 from stage.release import NAMESPACE as SYSTEM
 from stage.shell import read
 from stage.timeline import Timeline
@@ -22,6 +24,7 @@ from stage.timeline import Timeline
 FACT_SECONDS_MAX = 120.0
 """Longest wait for any one fact on a two-core machine that also runs the cluster."""
 HOME = "/home/user"
+HERE = Path(__file__).parent
 TERMINALS = ("turn.completed", "turn.failed", "turn.cancelled")
 
 
@@ -111,24 +114,47 @@ async def namespace_for_boxes(env: Mapping[str, str]) -> AsyncIterator[str]:
 OPENCODE_IMAGE = "ranvier/devbox-opencode:dev"
 
 
-def manifests(
-    box: Box, model_url: str, idle_seconds: int | None, mode: str = "Running", *, asks: bool = False
-) -> str:
-    """Blueprint, Axon and Devbox as one JSON list for kubectl apply. `asks`: whether the agent asks
-    for permissions."""
+@dataclass(frozen=True)
+class Agent:
+    """What runs in a devbox. `mount`: of its brokerMount all but the axon."""
+
+    image: str
+    mount: Mapping[str, Any]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def opencode(model_url: str, *, asks: bool = False) -> Agent:
+    """The real one. `asks`: whether it asks for permissions."""
+    mount = {"protocol": "acp", "agentBinary": "opencode", "launchArgs": ["acp"]}
+    return Agent(OPENCODE_IMAGE, mount, opencode_settings(model_url, asks=asks))
+
+
+def _scripted() -> Agent:
+    """Both of its files stand in its command line: the image needs Python alone."""
+    files = [(HERE / f"{name}.py").read_text() for name in ("scripted_play", "scripted_acp_agent")]
+    start = (
+        "import sys, types; play = types.ModuleType('scripted_play'); "
+        "exec(sys.argv[1], play.__dict__); sys.modules['scripted_play'] = play; "
+        "agent = sys.argv.pop(2); del sys.argv[1]; exec(agent, {'__name__': '__main__'})"
+    )
+    mount = {"protocol": "acp", "agentBinary": "python3", "launchArgs": ["-c", start, *files]}
+    return Agent(IMAGE, mount)
+
+
+SCRIPTED = _scripted()
+"""An agent that starts in a tenth of a real one's time, where the journey is about something else.
+It plays `[[say WORDS]]` and `[[history]]` of `scripted_play`."""
+
+
+def manifests(box: Box, agent: Agent, idle_seconds: int | None, mode: str = "Running") -> str:
+    """Blueprint, Axon and Devbox as one JSON list for kubectl apply."""
     lifecycle: dict[str, Any] = {"resumeTriggers": {"axonEvent": True}}
     if idle_seconds is not None:
         lifecycle["afterIdle"] = {"idleTimeSeconds": idle_seconds, "onIdle": "Suspend"}
-    settings = opencode_settings(model_url, asks=asks)
-    env = [{"name": k, "value": v} for k, v in settings.items()]
-    mount = {
-        "axonRef": {"name": box.name},
-        "protocol": "acp",
-        "agentBinary": "opencode",
-        "launchArgs": ["acp"],
-    }
+    env = [{"name": k, "value": v} for k, v in agent.environment.items()]
+    mount = {"axonRef": {"name": box.name}, **agent.mount}
     specs: list[tuple[str, dict[str, Any]]] = [
-        ("Blueprint", {"image": OPENCODE_IMAGE, "env": env}),
+        ("Blueprint", {"image": agent.image, "env": env}),
         ("Axon", {"deletionPolicy": "Delete"}),
         (
             "Devbox",
@@ -152,9 +178,9 @@ def manifests(
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
 
 
-async def apply(box: Box, model_url: str, idle_seconds: int | None, *, asks: bool = False) -> None:
+async def apply(box: Box, agent: Agent, idle_seconds: int | None) -> None:
     """Apply the manifests and wait for the axon's id."""
-    await box.apply(manifests(box, model_url, idle_seconds, asks=asks))
+    await box.apply(manifests(box, agent, idle_seconds))
 
 
 @asynccontextmanager
@@ -172,14 +198,12 @@ async def open_session(talk: Conversation) -> str:
 
 
 @asynccontextmanager
-async def asleep(
-    url: str, key: str, box: Box, model_url: str
-) -> AsyncIterator[tuple[Conversation, str]]:
+async def asleep(url: str, key: str, box: Box) -> AsyncIterator[tuple[Conversation, str]]:
     """A devbox that ran one turn and fell asleep: its conversation, and its session."""
-    await apply(box, model_url, idle_seconds=2)
+    await apply(box, SCRIPTED, idle_seconds=1)
     async with conversation(url, key, box) as talk:
         session = await open_session(talk)
-        await talk.turn_end(await talk.prompt(session, "[[text before]]"))
+        await talk.turn_end(await talk.prompt(session, "[[say before]]"))
         await box.suspended()
         yield talk, session
 
