@@ -86,7 +86,14 @@ class ApiForward:
             if self._closing:
                 return
             self._process.stdout.close()
+            self._start_again()
+
+    def _start_again(self) -> None:
+        """However long the API server is away."""
+        while not self._closing:
             try:
                 self._start()
             except ForwardFailed:
                 time.sleep(1)
+            else:
+                return
