@@ -58,6 +58,8 @@ REAL_NAMESPACE: Final = "storm-real"
 SIMULATED_NAMESPACE: Final = "storm-simulated"
 NEIGHBOUR_NAMESPACE: Final = "storm-sandboxes"
 IDLE_SECONDS: Final = 5
+QUIET_SECONDS: Final = 5.0
+"""Before each storm, so that it does not meet the last writes of the one before."""
 PAYLOAD: Final = json.dumps({"content": "rest 3 1"})
 """Three words of the scripted agent, a millisecond apart."""
 
@@ -198,14 +200,10 @@ async def _simulated(
                     await asyncio.sleep(QUIET_SECONDS)
                     ours.storms.append((await fleet.storm(our_pods, PAYLOAD))[0])
                     said = await fleet.until_not_ready_says_why()
+        return say_simulated(count, rounds, ours, theirs, said)
     finally:
         await remove_namespace(here.kube, SIMULATED_NAMESPACE)
         await fleet.remove_axons()
-    return say_simulated(count, rounds, ours, theirs, said)
-
-
-QUIET_SECONDS: Final = 5.0
-"""Before each storm, so that it does not meet the last writes of the one before."""
 
 
 async def suspended_fleet(here: Here, nodes: SimulatedNodes, count: int) -> Fleet:
