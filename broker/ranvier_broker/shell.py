@@ -8,13 +8,13 @@ before it hears anything more.
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, assert_never
 
 from ranvier_broker import commands, events
 from ranvier_broker.bridge import Bridge, Child, ChildCommand
 from ranvier_broker.codecs import codec_for
+from ranvier_broker.feeding import Feed
 from ranvier_broker.journal_seam import Journal, Lost
 from ranvier_broker.one_turn import Mount
 from ranvier_broker.readiness import Readiness
@@ -158,8 +158,9 @@ class MountShell:
         self._run = 0
         self._subscription: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._events: deque[events.Event] = deque()
-        self._is_feeding = False
+        self._feed = Feed[events.Event, commands.Command](
+            lambda event: self._machine.handle(event, clock.now_ms()), self._perform, self._settled
+        )
         self._has_fed = asyncio.Event()
 
     @property
@@ -174,20 +175,10 @@ class MountShell:
 
     def feed(self, event: events.Event) -> None:
         """Tell the machine; perform what follows."""
-        self._events.append(event)
-        if self._is_feeding:
-            return
-        self._is_feeding = True
-        try:
-            while self._events:
-                for command in self._machine.handle(self._events.popleft(), self._clock.now_ms()):
-                    self._perform(command)
-        finally:
-            self._is_feeding = False
-        self._has_fed.set()
-        self._set_timer()
+        self._feed(event)
 
-    def _set_timer(self) -> None:
+    def _settled(self) -> None:
+        self._has_fed.set()
         if self._timer is not None:
             self._timer.cancel()
         at_ms = self._machine.wake_at_ms

@@ -1,12 +1,11 @@
 """The desk: performs what the book commands, and answers calls about executions.
 
-Nothing is decided here. The book is fed events one after the other, never from within the handling
-of another. Who waits for an execution waits on its outputs, which also wake at its end.
+Nothing is decided here. Who waits for an execution waits on its outputs, which wake at its end too.
 """
 
 import asyncio
 import logging
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -17,6 +16,7 @@ from ranvier_broker.executions.book import Book
 from ranvier_broker.executions.events import Execution, Phase
 from ranvier_broker.executions.handles import Handles, News
 from ranvier_broker.executions.shelf import Shelf
+from ranvier_broker.feeding import Feed
 from ranvier_broker.fifos import FifoWriter
 
 STDIN_BACKLOG_BYTES_MAX: Final = 1024 * 1024
@@ -65,8 +65,9 @@ class Desk:
         self._book = Book(shelf.load())
         self._handles: dict[str, Handles] = {}
         self._news: defaultdict[str, News] = defaultdict(News)
-        self._events: deque[events.Event] = deque()
-        self._is_feeding = False
+        self._feed = Feed[events.Event, commands.Command](
+            lambda event: self._book.handle(event, now_ms()), self._perform, self._settled
+        )
         for execution in self._book.executions.values():
             if execution.phase is not Phase.WAITING:
                 self._open(execution)
@@ -74,18 +75,11 @@ class Desk:
 
     def feed(self, event: events.Event) -> None:
         """Tell the book; perform what follows. Raises what the book raises."""
-        self._events.append(event)
-        if self._is_feeding:
-            return
-        self._is_feeding = True
-        try:
-            while self._events:
-                for command in self._book.handle(self._events.popleft(), self._now_ms()):
-                    self._perform(command)
-        finally:
-            self._is_feeding = False
-            for news in self._news.values():
-                news.tell()
+        self._feed(event)
+
+    def _settled(self) -> None:
+        for news in self._news.values():
+            news.tell()
 
     # --- what the bridge says
 
