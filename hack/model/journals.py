@@ -143,7 +143,27 @@ def codex(journal: Journal, direction: str, message: Json, _: dict[Any, str]) ->
             journal.end("turn.failed", error=error, reason="agent_error")
 
 
-PROTOCOLS = {"acp": acp, "claude_json": claude, "codex_app_server": codex}
+def pi(journal: Journal, direction: str, message: Json, answers: dict[Any, str]) -> None:
+    kind = str(message.get("type"))
+    if direction == ">":
+        names = {"prompt": "turn/start", "abort": "cancel", "get_state": "initialize"}
+        (journal.prompt if kind == "prompt" else journal.client)(names.get(kind, kind), message)
+        return
+    journal.agent(kind, message)
+    if kind == "message_end" and message["message"].get("role") == "assistant":
+        answers["reason"] = message["message"].get("stopReason", "")
+        answers["error"] = message["message"].get("errorMessage", "")
+    if kind != "agent_settled":
+        return
+    if message.get("aborted"):
+        journal.end("turn.cancelled", stop_reason="cancelled")
+    elif answers["reason"] == "error":
+        journal.end("turn.failed", error=answers["error"], reason="agent_error")
+    else:
+        journal.end("turn.completed", stop_reason="end_turn")
+
+
+PROTOCOLS = {"acp": acp, "claude_json": claude, "codex_app_server": codex, "pi_json": pi}
 
 
 def messages(recording: Path) -> Iterator[tuple[float, str, Json]]:

@@ -20,6 +20,7 @@ class Protocol(StrEnum):
     ACP = "acp"
     CLAUDE = "claude_json"
     CODEX = "codex_app_server"
+    PI = "pi_json"
 
 
 PERMISSION: Final = "session/request_permission"
@@ -29,6 +30,9 @@ OUTPUTS_MAX: Final = 64
 
 _CLAUDE_TYPES: Final = frozenset(
     {"assistant", "control_request", "control_response", "result", "stream_event", "system", "user"}
+)
+_PI_TYPES: Final = frozenset(
+    {"agent_start", "agent_settled", "message_update", "extension_ui_request"}
 )
 _PREFIXES: Final = {
     "session/": Protocol.ACP,
@@ -78,6 +82,8 @@ class Dialect:
         kind = event.event_type
         if kind in _CLAUDE_TYPES:
             self.protocol = Protocol.CLAUDE
+        if kind in _PI_TYPES:
+            self.protocol = Protocol.PI
         for prefix, protocol in _PREFIXES.items():
             if kind.startswith(prefix):
                 self.protocol = protocol
@@ -112,6 +118,8 @@ class Dialect:
             case Protocol.CODEX:
                 frame = {"id": name, "method": "turn/interrupt", "params": self._codex_turn}
                 return Message("turn/interrupt", frame)
+            case Protocol.PI:
+                return Message("cancel", {"id": name, "type": "abort"})
 
 
 def question_of(event: AxonEvent) -> Question | None:
@@ -125,6 +133,8 @@ def question_of(event: AxonEvent) -> Question | None:
         return _claude(event.sequence, payload)
     if event.event_type.endswith("/requestApproval"):
         return _codex(event.sequence, payload)
+    if event.event_type == "extension_ui_request" and payload.get("method") == "confirm":
+        return _pi(event.sequence, payload)
     return None
 
 
@@ -194,6 +204,16 @@ def _codex(sequence: int, frame: Mapping[str, Any]) -> Question:
     return Question(
         sequence, str(what), answer("accept"), answer("decline"), answer("acceptForSession")
     )
+
+
+def _pi(sequence: int, record: Mapping[str, Any]) -> Question:
+    def answer(is_allowed: bool) -> Message:
+        kind = "extension_ui_response"
+        return Message(kind, {"type": kind, "id": record.get("id"), "confirmed": is_allowed})
+
+    words = (record.get("title"), record.get("message"))
+    text = " ".join(word for word in words if isinstance(word, str))
+    return Question(sequence, text or "the agent's request", answer(True), answer(False))
 
 
 def _member(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ranvier.resources.mounts import AgentProtocol
-from ranvier.views import acp_facts, claude_facts, codex_facts
+from ranvier.views import acp_facts, claude_facts, codex_facts, pi_facts
 from ranvier.views.payloads import at, items_at, text_at
 
 Answer = tuple[str, dict[str, Any]]
@@ -44,6 +44,8 @@ def permission(
     if codex_facts.is_approval(event_type):
         decision = option_id or ("accept" if allow else "decline")
         return "response", {"id": asked.get("id"), "result": {"decision": decision}}
+    if event_type == pi_facts.ASKED and asked.get("method") == pi_facts.PERMISSION:
+        return _pi(asked, {"confirmed": allow})
     raise NotAQuestion(f"{event_type} asks for no permission.")
 
 
@@ -62,6 +64,8 @@ def human_input(event_type: str, question: Mapping[str, Any], content: Any) -> A
         return "response", {"id": asked.get("id"), "result": {"answers": content or {}}}
     if event_type in codex_facts.INPUT_METHODS:
         return "response", {"id": asked.get("id"), "result": answer}
+    if event_type == pi_facts.ASKED and asked.get("method") in pi_facts.INPUT_METHODS:
+        return _pi(asked, {"cancelled": True} if content is None else {"value": content})
     raise NotAQuestion(f"{event_type} asks for no input.")
 
 
@@ -74,6 +78,8 @@ def cancellation(protocol: AgentProtocol, request_id: str) -> Answer:
             return "control_request", frame
         case AgentProtocol.CODEX_JSON | AgentProtocol.CODEX_APP_SERVER:
             return "turn/interrupt", {"id": request_id, "method": "turn/interrupt", "params": {}}
+        case AgentProtocol.PI_JSON:
+            return "cancel", {"id": request_id, "type": "abort"}
         case _:
             return "session/cancel", {}
 
@@ -95,3 +101,7 @@ def _claude(asked: dict[str, Any], response: dict[str, Any]) -> Answer:
     request_id = asked.get("request_id")
     about = {"subtype": "success", "request_id": request_id, "response": response}
     return "control_response", {"type": "control_response", "response": about}
+
+
+def _pi(asked: dict[str, Any], answer: dict[str, Any]) -> Answer:
+    return pi_facts.ANSWERED, {"type": pi_facts.ANSWERED, "id": asked.get("id"), **answer}

@@ -29,6 +29,7 @@ from ranvier.views.facts import (
     ToolEnded,
 )
 from ranvier.views.payloads import object_of, text_at
+from ranvier.views.pi_facts import PiFacts
 from ranvier.views.protocols import protocol_of, starts_turn
 
 SESSIONS_MAX: Final = 1_000
@@ -78,6 +79,7 @@ class Conversation:
         self._waiting = {number: Prompted(s, n) for number, s, n in memory.get("waiting", [])}
         self._turns: dict[str, Turn] = {}
         self._acp, self._claude, self._codex = AcpFacts(), ClaudeFacts(), CodexFacts()
+        self._pi = PiFacts()
 
     @property
     def is_quiet(self) -> bool:
@@ -186,13 +188,15 @@ class Conversation:
             turn = self._turn_of(None)
             is_echo = turn is None or turn.has_native_words
             return NOTHING if is_echo else neutral_facts.agent(event)
-        match protocol_of(event.event_type):
+        match protocol_of(event):
             case AgentProtocol.ACP:
                 return self._acp.read(event)
             case AgentProtocol.CLAUDE_JSON:
                 return self._claude.read(event)
             case AgentProtocol.CODEX_JSON:
                 return self._codex.read(event)
+            case AgentProtocol.PI_JSON:
+                return self._pi.read(event)
             case _:
                 return NOTHING
 

@@ -1,8 +1,8 @@
 """The timeline of a remote agent (seed 001): every event, sorted by whose words it speaks.
 
-Kinds are the Remote Agents SDK's: `acp_protocol`, `claude_protocol`, `codex_protocol` for messages
-that the connection's protocol knows, whoever sent them; `system` for the platform's events;
-`unknown` for the rest, which is part of the timeline too.
+Kinds are the Remote Agents SDK's: `acp_protocol`, `claude_protocol`, `codex_protocol`, and besides
+`pi_protocol`, for messages that the connection's protocol knows, whoever sent them; `system` for
+the platform's events; `unknown` for the rest, which is part of the timeline too.
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ _KINDS: Final = {
     AgentProtocol.CLAUDE_JSON: "claude_protocol",
     AgentProtocol.CODEX_JSON: "codex_protocol",
     AgentProtocol.CODEX_APP_SERVER: "codex_protocol",
+    AgentProtocol.PI_JSON: "pi_protocol",
 }
 _SYSTEM_TYPES: Final = frozenset(SystemEvent)
 
@@ -42,7 +43,7 @@ def _kind(event: AxonEvent, protocol: AgentProtocol | None) -> str:
     if protocol is AgentProtocol.CODEX_APP_SERVER:
         protocol = AgentProtocol.CODEX_JSON
     if protocol is None:
-        protocol = protocol_of(event.event_type)
+        protocol = protocol_of(event)
     elif not knows(protocol, event.event_type):
         return "unknown"
     return _KINDS.get(protocol, "unknown") if protocol is not None else "unknown"

@@ -190,7 +190,7 @@ def _is_custom(event: AxonEvent) -> bool:
     if event.origin is Origin.EXTERNAL:
         return True
     is_message = event.event_type in (USER_MESSAGE, NOTIFICATION)
-    return protocol_of(event.event_type) is None and not is_message
+    return protocol_of(event) is None and not is_message
 
 
 def _raw(event: AxonEvent) -> dict[str, Any]:

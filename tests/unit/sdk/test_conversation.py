@@ -168,6 +168,13 @@ def test_other_turns_and_what_can_not_be_read_are_passed_over() -> None:
             "response",
             {"id": 3, "result": {"decision": "decline"}},
         ),
+        (
+            "extension_ui_request",
+            {"id": "d1", "method": "confirm", "title": "Run it?", "message": "ls"},
+            "y",
+            "extension_ui_response",
+            {"type": "extension_ui_response", "id": "d1", "confirmed": True},
+        ),
     ],
 )
 def test_a_question_is_asked_and_answered_in_the_agents_protocol(
@@ -207,6 +214,7 @@ def test_without_a_terminal_the_answer_is_decided_beforehand(
     ("said", "payload", "cancel"),
     [
         ("session/update", {}, Message("session/cancel", {})),
+        ("agent_start", {}, Message("cancel", {"id": "ranvier-cli-10", "type": "abort"})),
         (
             "assistant",
             {},

@@ -18,7 +18,8 @@ def name_of(path: Path) -> str:
 
 def test_every_protocol_is_recorded() -> None:
     names = {name_of(path).partition(".")[0] for path in JOURNALS}
-    assert names == {"acp-opencode", "acp-claude-agent-acp", "claude_json", "codex_app_server"}
+    acp = {"acp-opencode", "acp-claude-agent-acp"}
+    assert names == acp | {"claude_json", "codex_app_server", "pi_json"}
 
 
 @pytest.mark.parametrize("journal", JOURNALS, ids=name_of)
@@ -55,7 +56,13 @@ def test_every_recorded_turn_has_one_beginning_and_one_end(journal: Path) -> Non
     assert types.count("run_started") == turns == sum(t in RUN_TERMINALS for t in types)
 
 
-def test_the_recipe_of_the_journals_is_the_one_they_were_made_by() -> None:
-    journal = GOLDEN / "views" / f"acp-opencode.trace{JOURNAL}"
-    made = journal_of("acp", GOLDEN / "acp-opencode" / "trace.jsonl")
+@pytest.mark.parametrize(
+    ("name", "protocol", "trace"),
+    [("acp-opencode", "acp", "acp-opencode"), ("pi_json", "pi_json", "pi")],
+)
+def test_the_recipe_of_the_journals_is_the_one_they_were_made_by(
+    name: str, protocol: str, trace: str
+) -> None:
+    journal = GOLDEN / "views" / f"{name}.trace{JOURNAL}"
+    made = journal_of(protocol, GOLDEN / trace / "trace.jsonl")
     assert [event["payload"] for event in made] == [e.payload for e in events_of(journal)]

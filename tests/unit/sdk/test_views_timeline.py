@@ -13,6 +13,10 @@ CASES = [
     ("item/started", AgentProtocol.ACP, "unknown"),
     ("user.message", AgentProtocol.ACP, "unknown"),
     ("session/update", AgentProtocol.PI_JSON, "unknown"),
+    ("agent_settled", AgentProtocol.PI_JSON, "pi_protocol"),
+    ("response", AgentProtocol.PI_JSON, "pi_protocol"),
+    ("agent_settled", None, "pi_protocol"),
+    ("response", None, "codex_protocol"),
     ("session/update", None, "acp_protocol"),
     ("stream_event", None, "claude_protocol"),
 ]
@@ -24,6 +28,13 @@ def test_an_event_is_of_the_protocol_that_knows_its_type(
 ) -> None:
     for event in (Story().user(event_type), Story().agent(event_type)):
         assert timeline_event(event, protocol).kind == kind
+
+
+def test_names_that_two_protocols_share_are_told_apart_by_their_payloads() -> None:
+    of_codex = {"id": "1", "method": "turn/start", "params": {}}
+    of_pi = {"id": "1", "type": "prompt", "message": "hi"}
+    assert timeline_event(Story().user("turn/start", of_codex)).kind == "codex_protocol"
+    assert timeline_event(Story().user("turn/start", of_pi)).kind == "pi_protocol"
 
 
 def test_the_platforms_events_are_system_events() -> None:

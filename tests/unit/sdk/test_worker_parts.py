@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ranvier.resources import AgentProtocol
 from ranvier.views import answers
 from ranvier.worker.cursors import CursorError, FileCursors
 from ranvier.worker.progress import Position, Progress
@@ -111,6 +112,36 @@ def test_a_form_is_filled_in_or_declined() -> None:
     assert declined == ("elicitation/create", {"action": "decline"})
     asked = answers.human_input("item/tool/requestUserInput", {"id": 4}, {"q": "a"})
     assert asked == ("response", {"id": 4, "result": {"answers": {"q": "a"}}})
+
+
+def test_pis_dialogs_are_answered_by_their_id() -> None:
+    def answered(**answer: Any) -> Any:
+        kind = "extension_ui_response"
+        return kind, {"type": kind, "id": "d1", **answer}
+
+    confirm = {"id": "d1", "method": "confirm"}
+    assert answers.permission("extension_ui_request", confirm, allow=True) == answered(
+        confirmed=True
+    )
+    assert answers.permission("extension_ui_request", confirm, allow=False) == answered(
+        confirmed=False
+    )
+    choose = {"id": "d1", "method": "select", "options": ["a", "b"]}
+    assert answers.human_input("extension_ui_request", choose, "b") == answered(value="b")
+    assert answers.human_input("extension_ui_request", choose, None) == answered(cancelled=True)
+    with pytest.raises(answers.NotAQuestion):
+        answers.permission("extension_ui_request", {"id": "d1", "method": "notify"}, allow=True)
+
+
+def test_every_protocol_has_its_cancel() -> None:
+    kinds = {protocol: answers.cancellation(protocol, "r")[0] for protocol in AgentProtocol}
+    assert kinds == {
+        AgentProtocol.ACP: "session/cancel",
+        AgentProtocol.CLAUDE_JSON: "control_request",
+        AgentProtocol.CODEX_JSON: "turn/interrupt",
+        AgentProtocol.CODEX_APP_SERVER: "turn/interrupt",
+        AgentProtocol.PI_JSON: "cancel",
+    }
 
 
 def test_what_asks_for_nothing_is_not_answered() -> None:
