@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from ranvier.client.errors import RanvierError
 from ranvier.events import AxonEvent, Origin
 from ranvier.remote.connection import AxonConnection
-from ranvier.remote.outcomes import Outcomes
 from ranvier.resources.mounts import AgentProtocol
 from ranvier.views.acp_facts import INPUT_METHODS, PERMISSION
 from ranvier.views.answers import permission
@@ -56,24 +55,11 @@ class ACPAxonConnection(AxonConnection):
 
     protocol = AgentProtocol.ACP
     source = "ranvier-acp-client"
+    prompts = frozenset({PROMPT})
+    turn_answer = PROMPT
+    questions = _CLIENT_METHODS
 
-    def __init__(
-        self,
-        axon: Any,
-        devbox: Any = None,
-        *,
-        after_sequence: int | None = None,
-        replay: bool = True,
-        on_disconnect: Callable[[], Awaitable[None] | None] | None = None,
-    ) -> None:
-        super().__init__(
-            axon,
-            devbox,
-            after_sequence=after_sequence,
-            replay=replay,
-            on_disconnect=on_disconnect,
-            outcomes=Outcomes(frozenset({PROMPT, "user.message"}), PROMPT, _CLIENT_METHODS),
-        )
+    def _set_up(self) -> None:
         self._handlers: dict[str, RequestHandler] = {}
 
     # --- handlers

@@ -12,7 +12,6 @@ from ranvier.events import AxonEvent, Origin
 from ranvier.remote.connection import ANSWER_SECONDS, AxonConnection
 from ranvier.remote.control import ControlAnswers
 from ranvier.remote.errors import RequestFailed
-from ranvier.remote.outcomes import Outcomes
 from ranvier.resources.mounts import AgentProtocol
 from ranvier.views.answers import permission
 from ranvier.views.claude_facts import CAN_USE_TOOL
@@ -32,26 +31,11 @@ class ClaudeAxonConnection(AxonConnection):
 
     protocol = AgentProtocol.CLAUDE_JSON
     source = "ranvier-claude-client"
+    prompts = frozenset({QUERY})
+    turn_answer = "result"
+    questions = frozenset({REQUEST, RESPONSE})
 
-    def __init__(
-        self,
-        axon: Any,
-        devbox: Any = None,
-        *,
-        after_sequence: int | None = None,
-        replay: bool = True,
-        on_disconnect: Callable[[], Awaitable[None] | None] | None = None,
-    ) -> None:
-        super().__init__(
-            axon,
-            devbox,
-            after_sequence=after_sequence,
-            replay=replay,
-            on_disconnect=on_disconnect,
-            outcomes=Outcomes(
-                frozenset({QUERY, "user.message"}), "result", frozenset({REQUEST, RESPONSE})
-            ),
-        )
+    def _set_up(self) -> None:
         self._controls = ControlAnswers()
         self._permission: PermissionHandler | None = None
 

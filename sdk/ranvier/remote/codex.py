@@ -8,14 +8,12 @@ from ranvier.events import AxonEvent, Origin
 from ranvier.remote.connection import ANSWER_SECONDS, AxonConnection
 from ranvier.remote.control import ControlAnswers
 from ranvier.remote.errors import RequestFailed
-from ranvier.remote.outcomes import Outcomes
 from ranvier.resources.mounts import AgentProtocol
 from ranvier.views.answers import permission
 from ranvier.views.codex_facts import is_approval
 from ranvier.views.payloads import at, object_of, text_at, word
 
 TURN: Final = "turn/start"
-_TURN_STARTERS: Final = frozenset({TURN, "review/start", "thread/compact/start", "user.message"})
 
 PermissionHandler = Callable[[str, dict[str, Any]], Awaitable[Any]]
 """Takes method and params; returns True or False, or a decision's name (`acceptForSession`)."""
@@ -26,24 +24,11 @@ class CodexAxonConnection(AxonConnection):
 
     protocol = AgentProtocol.CODEX_APP_SERVER
     source = "ranvier-codex-client"
+    prompts = frozenset({TURN, "review/start", "thread/compact/start"})
+    turn_answer = "turn/completed"
+    questions = frozenset({"response"})
 
-    def __init__(
-        self,
-        axon: Any,
-        devbox: Any = None,
-        *,
-        after_sequence: int | None = None,
-        replay: bool = True,
-        on_disconnect: Callable[[], Awaitable[None] | None] | None = None,
-    ) -> None:
-        super().__init__(
-            axon,
-            devbox,
-            after_sequence=after_sequence,
-            replay=replay,
-            on_disconnect=on_disconnect,
-            outcomes=Outcomes(_TURN_STARTERS, "turn/completed", frozenset({"response"})),
-        )
+    def _set_up(self) -> None:
         self._answers = ControlAnswers()
         self._permission: PermissionHandler | None = None
         self._turn: dict[str, str] = {}

@@ -20,6 +20,7 @@ from ranvier.remote.errors import NotConnected, RequestFailed
 from ranvier.remote.outcomes import Outcome, Outcomes
 from ranvier.resources.mounts import AgentProtocol
 from ranvier.views.payloads import object_of, text_at
+from ranvier.views.protocols import USER_MESSAGE
 from ranvier.views.timeline import TimelineEvent, timeline_event
 
 ANSWER_SECONDS: Final = 120.0
@@ -40,6 +41,12 @@ class AxonConnection:
 
     protocol: AgentProtocol
     source: str
+    prompts: frozenset[str]
+    """Event types that start turns, beside `user.message`."""
+    turn_answer: str
+    """Type of the agent's last word in a turn."""
+    questions: frozenset[str]
+    """Event types that agents send and users answer."""
 
     def __init__(
         self,
@@ -49,7 +56,6 @@ class AxonConnection:
         after_sequence: int | None = None,
         replay: bool = True,
         on_disconnect: Callable[[], Awaitable[None] | None] | None = None,
-        outcomes: Outcomes,
     ) -> None:
         self.journal = journal_of(axon)
         self.devbox = devbox
@@ -57,7 +63,8 @@ class AxonConnection:
         self._after = after_sequence
         self._replay = replay
         self._on_disconnect = on_disconnect
-        self._outcomes = outcomes
+        starters = self.prompts | {USER_MESSAGE}
+        self._outcomes = Outcomes(starters, self.turn_answer, self.questions)
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
         self._timeline: list[Listener] = []
         self._events: list[Listener] = []
@@ -66,6 +73,10 @@ class AxonConnection:
         self._reader: asyncio.Future[None] | None = None
         self._head = 0
         self._closed = asyncio.Event()
+        self._set_up()
+
+    def _set_up(self) -> None:
+        """Make what a protocol's connection keeps besides."""
 
     # --- listening
 
