@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 from ranvier.events import AxonEvent, Origin
 from ranvier_broker.codecs import CODECS, jsonrpc
 from ranvier_broker.codecs.acp import AcpCodec
-from ranvier_broker.codecs.base import Codec, Fact, Said
+from ranvier_broker.codecs.base import Codec, Complaint, Fact, Garbage, Said
 from ranvier_broker.codecs.claude import ClaudeCodec
 from ranvier_broker.codecs.codex import CodexCodec
 from ranvier_broker.codecs.jsonl import LineSplitter, LineTooLong
+from ranvier_broker.codecs.jsonrpc import EXCERPT_CHARACTERS
 from ranvier_broker.codecs.pi import PiCodec
+
+LINE_BYTES_MAX = 400
 
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none()
@@ -138,19 +141,19 @@ class Listener:
 CODEX_REQUEST = {"id": "c", "method": "initialize", "params": {"clientInfo": {"name": "c"}}}
 CLAUDE_REQUEST = {"type": "control_request", "request_id": "r1", "request": {}}
 LISTENERS = {
-    "acp": Listener(lambda: AcpCodec("/", line_bytes_max=400), lines_of(MESSAGES), "{}"),
+    "acp": Listener(lambda: AcpCodec("/", line_bytes_max=LINE_BYTES_MAX), lines_of(MESSAGES), "{}"),
     "claude_json": Listener(
-        lambda: ClaudeCodec("/", line_bytes_max=400),
+        lambda: ClaudeCodec("/", line_bytes_max=LINE_BYTES_MAX),
         lines_of(CLAUDE_MESSAGES),
         json.dumps(CLAUDE_REQUEST),
     ),
     "codex_app_server": Listener(
-        lambda: CodexCodec("/", line_bytes_max=400),
+        lambda: CodexCodec("/", line_bytes_max=LINE_BYTES_MAX),
         lines_of(CODEX_MESSAGES),
         json.dumps(CODEX_REQUEST),
     ),
     "pi_json": Listener(
-        lambda: PiCodec("/", line_bytes_max=400),
+        lambda: PiCodec("/", line_bytes_max=LINE_BYTES_MAX),
         lines_of(PI_MESSAGES),
         json.dumps({"id": "r1", "type": "get_state"}),
     ),
@@ -177,6 +180,35 @@ def test_any_split_of_the_bytes_tells_the_same_facts(
     listener = LISTENERS[protocol]
     said = b"\n".join(data.draw(listener.lines))
     assert listener.heard(split(said, cuts)) == listener.heard([said])
+
+
+NO_TEXT = st.binary(max_size=40).map(lambda data: data.replace(b"\n", b" ") + b"\xff")
+
+
+@pytest.mark.parametrize("protocol", LISTENERS)
+@settings(deadline=None, max_examples=40)
+@given(data=st.data(), no_text=NO_TEXT, size=st.integers(LINE_BYTES_MAX + 1, 3000))
+def test_a_line_that_is_no_text_and_one_too_long_are_told_and_change_nothing_else(
+    protocol: str, data: st.DataObject, no_text: bytes, size: int
+) -> None:
+    listener = LISTENERS[protocol]
+    before, after = data.draw(listener.lines), data.draw(listener.lines)
+    heard = listener.heard([lines([*before, no_text, b"x" * size, *after])])
+    excerpt = no_text[:EXCERPT_CHARACTERS].decode(errors="replace")
+    garbage = Garbage("not UTF-8", excerpt)
+    [complaint] = [
+        fact
+        for fact in heard
+        if isinstance(fact, Complaint) and f"a line of {size} bytes" in fact.message
+    ]
+    assert complaint.kind == "line_too_long"
+    for fact in (garbage, complaint):
+        heard.remove(fact)
+    assert heard == listener.heard([lines([*before, *after])])
+
+
+def lines(whole: list[bytes]) -> bytes:
+    return b"".join(line + b"\n" for line in whole)
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=20), st.integers(1, 30))
