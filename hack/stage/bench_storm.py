@@ -255,12 +255,14 @@ def say_simulated(
 ) -> bool:
     """The table and the verdict."""
     print(f"\n{count} suspended on simulated nodes, woken at once, {rounds} times")
+    for one in (ours, theirs):
+        if not one.is_complete:
+            lost = [len(storm.missing) for storm in one.storms]
+            print(f"{one.name}: so many got no pod in time, by storm: {lost}")
     print(table([ours, theirs]))
     for sentence, number in said.items():
         print(f"afterwards {number} of {count} say: {sentence}")
     complete = ours.is_complete and theirs.is_complete
-    if not complete:
-        print("not every one got its pod")
     no_slower = is_no_slower(ours, theirs)
     print(f"at p99 we are {'no slower' if no_slower else 'SLOWER'}")
     return complete and no_slower

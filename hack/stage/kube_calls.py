@@ -18,6 +18,8 @@ import httpx
 PARALLEL: Final = 32
 """Calls under way at once."""
 CALL_SECONDS_MAX: Final = 60.0
+AGAIN_SECONDS: Final = 0.2
+"""Before a watch that broke is begun anew."""
 LIST_PAGE: Final = 500
 MERGE: Final = "application/merge-patch+json"
 NAMES_ONLY: Final = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
@@ -171,10 +173,8 @@ class PodSightings:
         self.first: dict[str, float] = {}
 
     async def __aenter__(self) -> Self:
-        listed = await self._kube.get(self._path)
-        self.present = {p["metadata"]["name"]: p["metadata"]["uid"] for p in listed["items"]}
-        version = listed["metadata"]["resourceVersion"]
-        self._watching = asyncio.ensure_future(self._watch(version))
+        version = await self._list()
+        self._watching = asyncio.ensure_future(self._follow(version))
         return self
 
     async def __aexit__(
@@ -200,6 +200,33 @@ class PodSightings:
             return False
         return True
 
+    async def _follow(self, version: str) -> None:
+        """Watch on and on. The API server drops a watcher that is too slow: then all is listed
+        anew, and what came meanwhile counts as seen at that moment."""
+        is_known = True
+        while True:
+            try:
+                if not is_known:
+                    version = await self._list()
+                is_known = False
+                await self._watch(version)
+            except (httpx.TransportError, CallFailed) as error:
+                print(f"· the watch of {self._path} begins anew: {error}", flush=True)
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _list(self) -> str:
+        """Take over what is there; the version from which a watch goes on."""
+        listed = await self._kube.get(self._path)
+        now = time.time()
+        async with self._news:
+            there = {body["metadata"]["name"]: body["metadata"] for body in listed["items"]}
+            for name in self.present.keys() - there.keys():
+                del self.present[name]
+            for metadata in there.values():
+                self._note("ADDED", metadata, now)
+            self._news.notify_all()
+        return str(listed["metadata"]["resourceVersion"])
+
     async def _watch(self, version: str) -> None:
         query = {"watch": "1", "resourceVersion": version}
         headers = {"accept": NAMES_ONLY}
@@ -210,7 +237,7 @@ class PodSightings:
                 now = time.time()
                 event = json.loads(line)
                 if event["type"] == "ERROR":
-                    raise CallFailed(f"the watch of pods broke: {event['object']}")
+                    raise CallFailed(str(event["object"].get("message")))
                 async with self._news:
                     self._note(event["type"], event["object"]["metadata"], now)
                     self._news.notify_all()

@@ -42,7 +42,7 @@ class Storm:
     @property
     def whole_seconds(self) -> float:
         """From the first call to the last pod."""
-        return max(self.seen.values()) - min(self.asked.values())
+        return max(self.seen.values(), default=float("inf")) - min(self.asked.values())
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ def table(contenders: Sequence[Contender]) -> str:
     head = ("p50", "p90", "p99", "max", "calls", "all")
     lines = [f"{'milliseconds':<34}" + "".join(f"{word:>9}" for word in head)]
     for one in contenders:
-        delays = one.delays
+        delays = one.delays or [float("inf")]
         figures = [percentile(delays, percent) for percent in (50, 90, 99, 100)]
         figures += [max(storm.asking_seconds for storm in one.storms)]
         figures += [max(storm.whole_seconds for storm in one.storms)]
@@ -80,4 +80,6 @@ def table(contenders: Sequence[Contender]) -> str:
 
 def is_no_slower(ours: Contender, theirs: Contender) -> bool:
     """At the 99th percentile, which is what the last ones of a storm feel."""
-    return percentile(ours.delays, 99) <= percentile(theirs.delays, 99)
+    return bool(ours.delays) and (
+        not theirs.delays or percentile(ours.delays, 99) <= percentile(theirs.delays, 99)
+    )

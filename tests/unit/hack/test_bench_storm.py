@@ -41,6 +41,14 @@ def test_who_lost_one_is_not_complete() -> None:
     assert not Contender("a", "publish").is_complete
 
 
+def test_a_storm_that_nobody_answered_is_lost_and_still_told() -> None:
+    silent = Contender("silent", "publish", [Storm({"box": 1.0}, {})])
+    quick = Contender("quick", "patch", [storm_of(0.1)])
+    assert not is_no_slower(silent, quick)
+    assert is_no_slower(quick, silent)
+    assert "inf" in table([silent])
+
+
 def test_the_table_names_who_was_asked_how() -> None:
     lines = table([Contender("ours", "publish", [storm_of(0.1, 0.2)])]).splitlines()
     assert lines[0].split() == ["milliseconds", "p50", "p90", "p99", "max", "calls", "all"]
