@@ -126,12 +126,14 @@ class PreloadedApiServer(ApiServer):
     def __init__(self, folder: Path, loaded: Loaded) -> None:
         super().__init__(folder)
         self._loaded = loaded
+        self.commit_delay = 0.0
+        """Of the next process, in seconds; `preloaded` says what for."""
 
     def _spawn(self, arguments: list[str]) -> Process:
         log = self.folder / "log"
         log.unlink(missing_ok=True)
         os.mkfifo(log)
-        return Forked(self._loaded.start(arguments, str(log)), log)
+        return Forked(self._loaded.start(arguments, str(log), self.commit_delay), log)
 
 
 def running(
