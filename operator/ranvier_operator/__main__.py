@@ -67,7 +67,7 @@ async def operate(settings: Settings) -> None:
     watching = asyncio.Event()
     checks = {"/healthz": lambda: controller.is_alive, "/readyz": watching.is_set}
     try:
-        async with probes(settings.probe_port, checks):
+        async with probes(settings.probe_port, checks, controller.metrics.page):
             await _until_served(cluster, settings)
             await _run(controller, settings, watching)
     finally:

@@ -16,13 +16,15 @@ from ranvier_operator.cache import Cache, key_of
 from ranvier_operator.clock import Clock
 from ranvier_operator.cluster import Cluster
 from ranvier_operator.election import WRITE_SECONDS_MAX, Election
-from ranvier_operator.errors import JournalError, OperatorError
+from ranvier_operator.errors import JournalError, NotLeading, OperatorError
 from ranvier_operator.journal import Journal
 from ranvier_operator.kinds import AXONS, BLUEPRINTS, CLAIMS, DEVBOXES, PODS, Key, Kind, RawObject
+from ranvier_operator.metrics import Metrics
 from ranvier_operator.naming import volume_name
 from ranvier_operator.reconcile import Devboxes
 from ranvier_operator.settings import Settings
 from ranvier_operator.sweep import SWEEP_SECONDS, Sweep
+from ranvier_operator.wakes import Wakes
 from ranvier_operator.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ RESYNC_SECONDS: Final = 4.0
 SWEEP_RETRY_SECONDS: Final = 1.0
 ALIVE_SECONDS: Final = 60.0
 """An election that made no step for this long means that the process hangs."""
+_ADDED: Final = "ADDED"
 _DELETED: Final = "DELETED"
 
 
@@ -44,7 +47,7 @@ class Controller:
         self._journal = journal
         self._clock = clock
         self.cache = Cache()
-        self.queue: WorkQueue[Key] = WorkQueue(self._look, workers=settings.workers)
+        self.queue: WorkQueue[Key] = WorkQueue(self._measured, workers=settings.workers)
         self.election = Election(
             cluster,
             namespace=settings.own_namespace,
@@ -59,6 +62,8 @@ class Controller:
         self._axons = Axons(cluster, journal, self.cache, clock, guard)
         self._blueprints = Blueprints(cluster, self.cache, clock, guard)
         self._sweep = Sweep(cluster, journal, self.cache, settings, guard, self._look_sometime)
+        self._wakes = Wakes()
+        self.metrics = Metrics(lambda: len(self.queue), lambda: self.election.leading)
         self._leading = asyncio.Event()
         self._due = asyncio.Event()
         self._stepped_at = clock.monotonic()
@@ -69,12 +74,26 @@ class Controller:
         """One watch event. `event_type` is None for what a watch lists when it begins."""
         metadata = body["metadata"]
         known = self.cache.get(kind, metadata["namespace"], metadata["name"])
+        if kind == PODS and self.election.leading:
+            self._time(event_type, body)
         if event_type == _DELETED:
             self.cache.drop(kind, body)
         elif not self.cache.put(kind, body):
             return  # our own write, or older than it
         for key in self._concerned(kind, known, None if event_type == _DELETED else body):
             self.queue.add(key)
+
+    def _time(self, event_type: str | None, pod: RawObject) -> None:
+        """Pods tell how far their wake has come."""
+        if event_type == _DELETED:
+            self._wakes.gone(pod)
+            return
+        owner = next(self._devboxes_of(PODS, pod), None)
+        devbox = owner and self.cache.get(DEVBOXES, owner.namespace, owner.name)
+        wake = ((devbox or {}).get("status") or {}).get("wake")
+        is_new = event_type == _ADDED
+        for phase in self._wakes.seen(pod, wake, is_new, self._clock.wall()):
+            self.metrics.woke(phase)
 
     def _concerned(self, kind: Kind, old: RawObject | None, new: RawObject | None) -> Iterator[Key]:
         """Who has to be looked at when this object changed."""
@@ -110,6 +129,18 @@ class Controller:
                 yield key_of(DEVBOXES, devbox)
 
     # --- looking
+
+    async def _measured(self, key: Key) -> float | None:
+        began = self._clock.monotonic()
+        try:
+            return await self._look(key)
+        except NotLeading:
+            raise
+        except Exception as error:
+            self.metrics.failed(key.kind, error)
+            raise
+        finally:
+            self.metrics.looked(key.kind, self._clock.monotonic() - began)
 
     async def _look(self, key: Key) -> float | None:
         if key.kind == DEVBOXES.name:

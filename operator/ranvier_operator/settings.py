@@ -56,7 +56,7 @@ class Settings:
     """RANVIER_WORKERS: devboxes that are worked on at the same time, and threads for API calls."""
 
     probe_port: int = 8081
-    """RANVIER_PROBE_PORT: /healthz and /readyz."""
+    """RANVIER_PROBE_PORT: /healthz and /readyz, and /metrics for Prometheus."""
 
     log_level: str = "INFO"
     """RANVIER_LOG_LEVEL."""

@@ -112,8 +112,13 @@ async def test_it_begins_although_the_journal_is_away() -> None:
     status = {"sleepGeneration": 2, "wake": wake(generation=2), "conditions": [asleep]}
     plant.cluster.report(DEVBOXES, HERE, NAME, {"status": status})
     plant.journal.reachable = False
-    async with plant.operator("b"):
+    async with plant.operator("b") as (controller, _):
         await until(lambda: plant.cluster.peek(PODS, HERE, NAME))
+        page = controller.metrics.page().decode()
+        assert 'ranvier_operator_wake_seconds_count{phase="created"} 1.0' in page
+        assert "ranvier_operator_leading 1.0" in page
+        looked = 'ranvier_reconcile_seconds_count{kind="Devbox"}'
+        await until(lambda: looked in controller.metrics.page().decode())
 
 
 async def test_a_lost_poke_is_repaired_within_five_seconds() -> None:

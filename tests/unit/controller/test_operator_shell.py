@@ -59,6 +59,12 @@ async def test_probes_answer_by_path() -> None:
         assert "404" in await get(port, "/")
 
 
+async def test_metrics_stand_beside_the_probes() -> None:
+    async with probes(0, {"/healthz": lambda: True}, lambda: b"a 1\n") as port:
+        assert "200" in await get(port, "/metrics")
+        assert "200" in await get(port, "/healthz")
+
+
 async def test_the_same_event_again_is_counted_instead_of_added() -> None:
     clock = ManualClock()
     cluster = FakeCluster(clock)
