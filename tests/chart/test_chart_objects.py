@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import pytest
 import yaml
+from ranvier_operator.naming import LABEL_DEVBOX
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "ranvier"
@@ -173,8 +174,56 @@ def test_metrics_have_a_port_of_their_own_and_a_pod_monitor_that_finds_it(helm: 
     assert monitor["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
     named = {port["name"] for port in apiserver(rendered)["ports"]}
     assert {endpoint["port"] for endpoint in monitor["podMetricsEndpoints"]} <= named
+    monitor = rendered.one("PodMonitor", "ranvier-operator")["spec"]
+    template = rendered.one("Deployment", "ranvier-operator")["spec"]["template"]
+    assert monitor["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    assert monitor["podMetricsEndpoints"] == [{"port": "probes"}]
     without = helm.render({"metrics": {"enabled": False}})
     assert "RANVIER_METRICS_PORT" not in env(apiserver(without))
+
+
+def test_an_ingress_leads_to_the_service_by_the_secret_of_its_host(helm: Helm) -> None:
+    ingress = {"enabled": True, "host": "ranvier.example", "tlsSecret": "tls", "className": "own"}
+    rendered = helm.render({"apiserver": {"ingress": ingress}})
+    spec = rendered.one("Ingress", "ranvier-apiserver")["spec"]
+    assert spec["ingressClassName"] == "own"
+    assert spec["tls"] == [{"hosts": ["ranvier.example"], "secretName": "tls"}]
+    (rule,) = spec["rules"]
+    assert rule["host"] == "ranvier.example"
+    (path,) = rule["http"]["paths"]
+    assert (path["path"], path["pathType"]) == ("/v1", "Prefix")
+    service = rendered.one("Service", "ranvier-apiserver")
+    assert path["backend"]["service"]["name"] == service["metadata"]["name"]
+    named = {port["name"] for port in service["spec"]["ports"]}
+    assert path["backend"]["service"]["port"]["name"] in named
+
+
+def test_the_policies_let_in_the_operator_brokers_and_who_is_named(helm: Helm) -> None:
+    client = {"podSelector": {"matchLabels": {"app": "mine"}}}
+    monitoring = {"namespaceSelector": {"matchLabels": {"a": "b"}}}
+    given = {"enabled": True, "clients": [client], "monitoring": [monitoring]}
+    rendered = helm.render({"networkPolicy": given, "watchNamespaces": ["team-a"]})
+    policies = {o["metadata"]["name"]: o["spec"] for o in rendered.of("NetworkPolicy")}
+    assert set(policies) == {"ranvier-apiserver", "ranvier-operator"}
+    pods = dict(rendered.pods())
+    for name, spec in policies.items():
+        labels = pods[name]["metadata"]["labels"]
+        assert spec["podSelector"]["matchLabels"].items() <= labels.items()
+        assert spec["policyTypes"] == ["Ingress"]
+    api, metrics = policies["ranvier-apiserver"]["ingress"]
+    assert api["ports"] == [{"port": "http"}]
+    operators, test, brokers, own = api["from"]
+    for peer, pod in ((operators, "ranvier-operator"), (test, "ranvier-test-round-trip")):
+        labels = pods[pod]["metadata"]["labels"]
+        assert peer["podSelector"]["matchLabels"].items() <= labels.items()
+    assert brokers["podSelector"]["matchExpressions"] == [
+        {"key": LABEL_DEVBOX, "operator": "Exists"}
+    ]
+    assert brokers["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "team-a"}
+    assert own == client
+    assert metrics == {"ports": [{"port": "metrics"}], "from": [monitoring]}
+    probes = {"ports": [{"port": "probes"}], "from": [monitoring]}
+    assert policies["ranvier-operator"]["ingress"] == [probes]
 
 
 def test_the_operator_finds_the_api_server_and_speaks_with_a_token_of_its_own(

@@ -56,6 +56,12 @@ TOGGLES: dict[str, Any] = {
     "apiserver.service.type": "LoadBalancer",
     "apiserver.service.port": 80,
     "apiserver.service.annotations": {"a": "b"},
+    "apiserver.ingress.enabled": True,
+    "apiserver.ingress.className": "nginx",
+    "apiserver.ingress.host": "ranvier.example",
+    "apiserver.ingress.tlsSecret": "ranvier-tls",
+    "apiserver.ingress.paths": ["/"],
+    "apiserver.ingress.annotations": {"a": "b"},
     "apiserver.persistence.enabled": False,
     "apiserver.persistence.size": "100Gi",
     "apiserver.persistence.storageClass": "fast",
@@ -68,6 +74,9 @@ TOGGLES: dict[str, Any] = {
     "metrics.port": 9464,
     "metrics.podMonitor.enabled": True,
     "metrics.podMonitor.labels": {"release": "prometheus"},
+    "networkPolicy.enabled": True,
+    "networkPolicy.clients": [{"podSelector": {"matchLabels": {"app": "mine"}}}],
+    "networkPolicy.monitoring": [{"ipBlock": {"cidr": "10.1.2.0/24"}}],
     "podAnnotations": {"a": "b"},
     "podLabels": {"team": "agents"},
     "nodeSelector": {"disk": "ssd"},
@@ -80,9 +89,20 @@ TOGGLES: dict[str, Any] = {
 
 ON_POSTGRESQL: dict[str, Any] = {"apiserver": {"journal": {"existingSecret": "database"}}}
 
+INGRESS: dict[str, Any] = {"apiserver": {"ingress": {"enabled": True}}}
+
 NEEDS: dict[str, dict[str, Any]] = {
     "apiserver.replicas": ON_POSTGRESQL,
     "apiserver.journal.existingSecretKey": ON_POSTGRESQL,
+    "apiserver.ingress.className": INGRESS,
+    "apiserver.ingress.host": INGRESS,
+    "apiserver.ingress.tlsSecret": {
+        "apiserver": {"ingress": {"enabled": True, "host": "ranvier.example"}}
+    },
+    "apiserver.ingress.paths": INGRESS,
+    "apiserver.ingress.annotations": INGRESS,
+    "networkPolicy.clients": {"networkPolicy": {"enabled": True}},
+    "networkPolicy.monitoring": {"networkPolicy": {"enabled": True}},
     "metrics.podMonitor.labels": {"metrics": {"podMonitor": {"enabled": True}}},
 }
 """Values that do something only together with these."""
@@ -193,6 +213,11 @@ def test_every_value_is_described_in_schema_values_and_readme(path: str) -> None
             {"watchNamespaces": ["team-a"], "devboxes": {"namespace": "team-b"}},
             "not one of watchNamespaces",
         ),
+        (
+            {"apiserver": {"ingress": {"enabled": True, "tlsSecret": "ranvier-tls"}}},
+            "apiserver.ingress.host",
+        ),
+        ({"networkPolicy": {"clients": [{"pods": {}}]}}, "/networkPolicy/clients/0"),
         ({"podAnnotations": {"a": 1}}, "/podAnnotations/a"),
         ({"imagePullSecrets": ["registry"]}, "/imagePullSecrets/0"),
     ],
