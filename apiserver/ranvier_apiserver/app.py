@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ranvier_apiserver import openapi, problems
 from ranvier_apiserver.errors import InvalidField, RanvierError
+from ranvier_apiserver.hot_path import HotPath, Reply
 from ranvier_apiserver.problems import Problem
 from ranvier_apiserver.routes import (
     axons,
@@ -40,7 +41,8 @@ from ranvier_apiserver.routes.publish import Publish
 from ranvier_apiserver.routes.subscribe import Subscribe
 
 AXONS: Final = "/v1/axons/"
-HOT: Final[Mapping[tuple[str, str], type[Publish | Subscribe]]] = {
+Route = tuple[str, str]
+HOT: Final[Mapping[Route, type[Publish | Subscribe]]] = {
     ("POST", "publish"): Publish,
     ("GET", "subscribe/sse"): Subscribe,
 }
@@ -72,20 +74,39 @@ class Front:
 
     def __init__(self, context: Context, rest: ASGIApp) -> None:
         self._rest = rest
-        self._hot: dict[tuple[str, str], ASGIApp] = {
-            route: endpoint(context) for route, endpoint in HOT.items()
+        endpoints = {route: endpoint(context) for route, endpoint in HOT.items()}
+        self._hot: Mapping[Route, ASGIApp] = endpoints
+        # Asked once: to ask an object for its Protocol takes longer than the rest of the way here.
+        self._take = {
+            route: endpoint.take
+            for route, endpoint in endpoints.items()
+            if isinstance(endpoint, HotPath)
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path: str = scope["path"]
-        if path.startswith(AXONS):
-            axon_id, _, tail = path[len(AXONS) :].partition("/")
-            if (endpoint := self._hot.get((scope["method"], tail))) is not None:
-                scope["path_params"] = {"axon_id": axon_id}
-                scope["route_template"] = f"{AXONS}{{axon_id}}/{tail}"
-                await endpoint(scope, receive, send)
-                return
-        await self._rest(scope, receive, send)
+        route = _hot_route(scope)
+        endpoint = self._rest if route is None else self._hot[route]
+        await endpoint(scope, receive, send)
+
+    def take(self, scope: Scope, body: bytes, reply: Reply) -> bool:
+        """Implements `HotPath`, for the hot routes that do."""
+        route = _hot_route(scope)
+        take = None if route is None else self._take.get(route)
+        return take is not None and take(scope, body, reply)
+
+
+def _hot_route(scope: Scope) -> Route | None:
+    """The hot route of a request, if it is one's; its parameters are in the scope then."""
+    path: str = scope["path"]
+    if not path.startswith(AXONS):
+        return None
+    axon_id, _, tail = path[len(AXONS) :].partition("/")
+    route = scope["method"], tail
+    if route not in HOT:
+        return None
+    scope["path_params"] = {"axon_id": axon_id}
+    scope["route_template"] = f"{AXONS}{{axon_id}}/{tail}"
+    return route
 
 
 def create_app(context: Context) -> ASGIApp:

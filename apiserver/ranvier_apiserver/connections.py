@@ -1,6 +1,6 @@
 """One port that speaks HTTP/1.1 and HTTP/2: the first bytes of a connection tell which.
 
-HTTP/1.1 is uvicorn's, with httptools; a connection that begins with HTTP/2's preface goes to
+HTTP/1.1 is uvicorn's (`http1.py`); a connection that begins with HTTP/2's preface goes to
 `http2.py`. There are so many connections and no more, and each must say something in time.
 """
 
@@ -10,18 +10,14 @@ import resource
 from typing import Any, ClassVar, Final, cast
 
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from ranvier_apiserver import stalled
+from ranvier_apiserver.http1 import Http1Protocol
 from ranvier_apiserver.http2 import Http2Protocol
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FIRST_BYTES_SECONDS: Final = 30.0
 """A connection that says nothing for so long is closed."""
-
-HEAD_SECONDS: Final = 30.0
-"""So long a request's first line and headers may take, once begun; then it is cut off."""
 
 CONNECTIONS_MAX: Final = 24_000
 """Of all clients together; more than the streams that there may be (`tail.FOLLOWERS_MAX`)."""
@@ -112,36 +108,3 @@ class SwitchProtocol(asyncio.Protocol):
 
     def shutdown(self) -> None:
         self._transport.close()
-
-
-class Http1Protocol(HttpToolsProtocol):
-    """uvicorn's, whose requests can also be dropped, and must have begun in time."""
-
-    _is_in_head = False
-    _late: asyncio.TimerHandle | None = None
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        # Almost every head comes in one piece and needs no timer.
-        if not self._is_in_head:
-            self._hurry(None)
-        elif self._late is None:
-            self._hurry(self.loop.call_later(HEAD_SECONDS, self.transport.abort))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._hurry(None)
-        super().connection_lost(exc)
-
-    def on_headers_complete(self) -> None:
-        self._is_in_head = False
-        super().on_headers_complete()
-
-    def _hurry(self, timer: asyncio.TimerHandle | None) -> None:
-        if self._late is not None:
-            self._late.cancel()
-        self._late = timer
-
-    def on_message_begin(self) -> None:
-        self._is_in_head = True
-        super().on_message_begin()
-        stalled.offer(self.scope, self.transport.abort)  # type: ignore[arg-type]

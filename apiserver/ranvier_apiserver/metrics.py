@@ -16,6 +16,7 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from ranvier.events import AxonEvent, Origin
 from starlette.types import ASGIApp
 
 from ranvier_apiserver.clock import Clock
@@ -86,6 +87,9 @@ class Metrics:
             buckets=REQUEST_BUCKETS,
             registry=registry,
         )
+        # Looking a label up costs more than to count.
+        self._by_route: dict[tuple[str, str, int], Histogram] = {}
+        self._by_origin = {origin: self._events.labels(origin.value) for origin in Origin}
         self._pokes = Counter(
             "ranvier_wake_pokes",
             "Devboxes that were told to wake: done, gone (no such devbox) or failed (repeated).",
@@ -119,11 +123,13 @@ class Metrics:
             self._batch.observe(len(committed.events))
         for wake in committed.wakes:
             self._phases.wanted(wake)
-        for event in committed.events:
+        for origin, events in _by_origin(committed.events).items():
             if is_ours:
-                self._events.labels(event.origin.value).inc()
-            for phase in self._phases.happened(event):
-                self._wakes.labels(phase.name).observe(phase.seconds)
+                self._by_origin[origin].inc(len(events))
+            # Only the runtime's own events end a wake.
+            for event in events if origin is Origin.SYSTEM else ():
+                for phase in self._phases.happened(event):
+                    self._wakes.labels(phase.name).observe(phase.seconds)
 
     def poked(self, wake: Wake, outcome: str) -> None:
         """The waker's report."""
@@ -133,7 +139,18 @@ class Metrics:
 
     def requested(self, method: str, route: str, code: int, seconds: float) -> None:
         """One HTTP request has its whole answer."""
-        self._requests.labels(method, route, str(code)).observe(seconds)
+        key = method, route, code
+        if (histogram := self._by_route.get(key)) is None:
+            histogram = self._requests.labels(method, route, str(code))
+            self._by_route[key] = histogram
+        histogram.observe(seconds)
+
+
+def _by_origin(events: Iterable[AxonEvent]) -> dict[Origin, list[AxonEvent]]:
+    found: dict[Origin, list[AxonEvent]] = {}
+    for event in events:
+        found.setdefault(event.origin, []).append(event)
+    return found
 
 
 class _Moment(Collector):

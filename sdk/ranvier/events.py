@@ -11,7 +11,6 @@ from typing import Final
 PAYLOAD_BYTES_MAX: Final = 4 * 1024 * 1024
 """Largest payload of one event in bytes (J8); Runloop's limit, which its SDKs check themselves."""
 
-
 DEVBOX_ID_PREFIX: Final = "dbx_"
 
 
@@ -45,6 +44,12 @@ class SystemEvent(StrEnum):
     DEVBOX_SUSPENDED = "devbox.suspended"
     DEVBOX_SHUTDOWN = "devbox.shutdown"
     DEVBOX_FAILED = "devbox.failed"
+
+
+def payload_bytes(payload: str) -> int:
+    """How many bytes a payload has as UTF-8, which limits and totals count."""
+    # Most text is ASCII, and that it is costs nothing to ask.
+    return len(payload) if payload.isascii() else len(payload.encode())
 
 
 def devbox_id(uid: str) -> str:

@@ -5,12 +5,12 @@ one go, and becomes the base only after COMMIT. A command that raises is undone 
 other commands of its batch do not suffer; when the commit fails, the draft is simply dropped.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, Protocol
 
-from ranvier.events import AxonEvent, NewEvent, Origin
+from ranvier.events import INBOUND_ORIGINS, AxonEvent, NewEvent, Origin, payload_bytes
 
 from ranvier_apiserver.errors import AxonDeleted, AxonNotFound, DevboxNotFound, InvalidField
 from ranvier_apiserver.state import Axon, AxonClaim, Devbox, Head
@@ -122,6 +122,12 @@ class Draft:
     def is_empty(self) -> bool:
         return not (self._undo or self.events or self.upkeep)
 
+    @property
+    def is_one_insert(self) -> bool:
+        """Whether it holds events and nothing else; heads follow from them."""
+        others = (self.axons, self.devboxes, self.claims, self.answers, self.upkeep)
+        return bool(self.events) and not any(others)
+
     # --- axons and events
 
     def axon(self, axon_id: str) -> Axon:
@@ -154,8 +160,10 @@ class Draft:
         self._put(self.heads, axon.axon_id, Head())
 
     def put_axon(self, axon: Axon) -> None:
-        _refuse_nul("name", axon.name or "")
-        _refuse_nul("metadata", *axon.metadata, *axon.metadata.values())
+        if NUL in (axon.name or ""):
+            raise _nul("name")
+        if any(NUL in text for text in (*axon.metadata, *axon.metadata.values())):
+            raise _nul("metadata")
         self._put(self.axons, axon.axon_id, axon)
 
     def new_axon_number(self) -> int:
@@ -164,27 +172,43 @@ class Draft:
         self.base.next_axon += 1
         return number
 
-    def append(self, axon: Axon, new: NewEvent, dated_ms: int | None = None) -> AxonEvent:
-        """Number and hold one event; timestamps of an axon never go back, nor beyond now."""
-        _refuse_nul("source", new.source)
-        _refuse_nul("event_type", new.event_type)
-        head = self.head(axon.axon_id)
-        event = AxonEvent(
-            axon.axon_id,
-            head.sequence + 1,
-            max(self._moment(dated_ms), head.timestamp_ms),
-            new.origin,
-            new.source,
-            new.event_type,
-            new.payload,
-        )
-        total = head.payload_bytes + len(new.payload.encode())
-        self._put(self.heads, axon.axon_id, head.moved(event, total))
-        self.events.append((axon.number, event, total))
-        return event
+    def append(self, axon: Axon, new: NewEvent) -> AxonEvent:
+        """Number and hold one event."""
+        return self.append_all(axon, (new,))
 
-    def _moment(self, dated_ms: int | None) -> int:
-        return self.now_ms if dated_ms is None else min(dated_ms, self.now_ms)
+    def append_all(
+        self, axon: Axon, batch: Sequence[NewEvent], dated_ms: Sequence[int] | None = None
+    ) -> AxonEvent:
+        """Number and hold these events, at least one; returns the last.
+
+        `dated_ms` tells when each happened; without, it is now. Timestamps of an axon never go
+        back, nor beyond now. The head is made once, since this is where a batch's time goes.
+        """
+        head = self.head(axon.axon_id)
+        sequence, moment, total = head.sequence, head.timestamp_ms, head.payload_bytes
+        inbound, inbound_ms = head.inbound, head.inbound_ms
+        for index, new in enumerate(batch):
+            if NUL in new.source:
+                raise _nul("source")
+            if NUL in new.event_type:
+                raise _nul("event_type")
+            happened = self.now_ms if dated_ms is None else min(dated_ms[index], self.now_ms)
+            sequence, moment = sequence + 1, max(happened, moment)
+            total += payload_bytes(new.payload)
+            if new.origin in INBOUND_ORIGINS:
+                inbound, inbound_ms = sequence, moment
+            event = AxonEvent(
+                axon.axon_id,
+                sequence,
+                moment,
+                new.origin,
+                new.source,
+                new.event_type,
+                new.payload,
+            )
+            self.events.append((axon.number, event, total))
+        self._put(self.heads, axon.axon_id, Head(sequence, moment, inbound, inbound_ms, total))
+        return event
 
     def origin_of(self, axon: Axon, sequence: int) -> Origin | None:
         for number, event, _ in self.events:
@@ -241,6 +265,5 @@ class Draft:
         base.shrink()
 
 
-def _refuse_nul(field: str, *texts: str) -> None:
-    if any(NUL in text for text in texts):
-        raise InvalidField(f"{field}: must not hold the character NUL (U+0000).")
+def _nul(field: str) -> InvalidField:
+    return InvalidField(f"{field}: must not hold the character NUL (U+0000).")

@@ -11,6 +11,7 @@ from typing import ClassVar
 from ranvier.events import NewEvent, devbox_id
 from ranvier.internal import (
     AppendAnswer,
+    AppendEvent,
     AppendRequest,
     AttachAnswer,
     AttachRequest,
@@ -227,12 +228,14 @@ class Append(Command[AppendAnswer]):
         appended = mounts.append(mount, self.request, self.state, at)
         if appended is None:
             return AppendAnswer(first_sequence=mount.last_first, last_sequence=mount.last_last)
-        for event in self.request.events:
-            draft.append(
-                axon, NewEvent(event.origin, event.source, event.event_type, event.payload)
-            )
+        if self.request.events:
+            draft.append_all(axon, [_new(event) for event in self.request.events])
         draft.put_devbox(self.uid, _with_mount(devbox, appended))
         return AppendAnswer(first_sequence=appended.last_first, last_sequence=appended.last_last)
+
+
+def _new(event: AppendEvent) -> NewEvent:
+    return NewEvent(event.origin, event.source, event.event_type, event.payload)
 
 
 def _require_generation(devbox: Devbox, generation: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Generic, TypeVar
 
-from ranvier.events import NewEvent
+from ranvier.events import NewEvent, payload_bytes
 from ranvier.internal import AxonBinding, AxonBindingView, DeletionPolicy
 
 from ranvier_apiserver.errors import AxonFull, AxonMounted, HeadMoved
@@ -69,14 +69,13 @@ class Publish(Command[Published]):
         expected: int | None = None,
     ) -> "Publish":
         """The command with its weight."""
-        size = sum(len(event.payload.encode()) for event in batch)
+        size = sum(payload_bytes(event.payload) for event in batch)
         return cls(axon_id, batch, len(batch), size, once, expected)
 
     def run(self, draft: Draft) -> Published:
         axon = draft.live_axon(self.axon_id)
         _expect_room(draft, self.axon_id, self.expected, self.size)
-        for new in self.batch:
-            last = draft.append(axon, new)
+        last = draft.append_all(axon, self.batch)
         return Published(last.sequence, last.timestamp_ms, len(self.batch))
 
     def keep(self, result: Published) -> bytes:
@@ -98,7 +97,7 @@ class Restore(Command[Published]):
 
     @classmethod
     def of(cls, axon_id: str, dated: Sequence[Dated], expected: int) -> "Restore":
-        size = sum(len(each.event.payload.encode()) for each in dated)
+        size = sum(payload_bytes(each.event.payload) for each in dated)
         return cls(axon_id, dated, expected, len(dated), size)
 
     def run(self, draft: Draft) -> Published:
@@ -106,8 +105,8 @@ class Restore(Command[Published]):
         if any(m.axon_id == self.axon_id for box in draft.all_devboxes() for m in box.mounts):
             raise AxonMounted(self.axon_id)
         _expect_room(draft, self.axon_id, self.expected, self.size)
-        for each in self.dated:
-            last = draft.append(axon, each.event, each.timestamp_ms)
+        events, dates = zip(*((each.event, each.timestamp_ms) for each in self.dated), strict=True)
+        last = draft.append_all(axon, events, dates)
         draft.put_axon(replace(axon, cursor_floor=last.sequence))
         return Published(last.sequence, last.timestamp_ms, len(self.dated))
 

@@ -5,7 +5,7 @@ import json
 import uuid
 from collections.abc import Callable, Sequence
 
-from ranvier.events import NewEvent
+from ranvier.events import NewEvent, payload_bytes
 from ranvier.internal import (
     AppendAnswer,
     AppendRequest,
@@ -36,7 +36,7 @@ from ranvier_apiserver.journal.store import (
     Page,
     Published,
 )
-from ranvier_apiserver.journal.writer import Writer
+from ranvier_apiserver.journal.writer import Then, Writer
 from ranvier_apiserver.state import Axon, Wake
 
 
@@ -58,7 +58,8 @@ class EngineStore:
 
     async def close(self) -> None:
         """Commits what is queued; nothing acknowledged ever depends on this being called."""
-        await asyncio.to_thread(self._writer.stop)
+        self._writer.stop()
+        await asyncio.to_thread(self._writer.join)
         await asyncio.to_thread(self._reader.close)
         await asyncio.to_thread(self._engine.close)
 
@@ -127,6 +128,16 @@ class EngineStore:
     ) -> Published:
         return await self._writer.submit(commands.Publish.of(axon_id, events, once, expected))
 
+    def publish_then(
+        self,
+        axon_id: str,
+        events: Sequence[NewEvent],
+        once: bytes | None,
+        expected: int | None,
+        then: Then[Published],
+    ) -> None:
+        self._writer.hand_in(commands.Publish.of(axon_id, events, once, expected), then)
+
     async def restore(self, axon_id: str, events: Sequence[Dated], expected: int) -> Published:
         return await self._writer.submit(commands.Restore.of(axon_id, events, expected))
 
@@ -187,7 +198,7 @@ class EngineStore:
 
     async def append(self, uid: str, index: int, request: AppendRequest) -> AppendAnswer:
         state = None if request.state is None else json.dumps(request.state)
-        size = sum(len(event.payload.encode()) for event in request.events)
+        size = sum(payload_bytes(event.payload) for event in request.events)
         count = max(1, len(request.events))
         command = box_commands.Append(uid, index, request, state, count, size)
         return await self._writer.submit(command)

@@ -36,7 +36,6 @@ MOUNT_FIELDS: Final = (
 
 
 def event_row(number: int, event: AxonEvent, total_bytes: int) -> Row:
-    payload = event.payload.encode()
     fields = (
         number,
         event.sequence,
@@ -44,7 +43,7 @@ def event_row(number: int, event: AxonEvent, total_bytes: int) -> Row:
         ORIGIN_NUMBERS[event.origin],
         event.source,
         event.event_type,
-        payload,
+        event.payload.encode(),
         total_bytes,
     )
     return (*fields, event_checksum(fields))
@@ -52,13 +51,12 @@ def event_row(number: int, event: AxonEvent, total_bytes: int) -> Row:
 
 def event_from(axon_id: str, row: Row) -> AxonEvent:
     """Raises JournalDamaged when the row is not what was written."""
-    *fields, checksum = row
-    if event_checksum(tuple(fields)) != checksum:
+    if event_checksum(row[:-1]) != row[-1]:
         raise JournalDamaged(
             f"Event {row[1]} of axon {axon_id!r} was changed on disk. The axon is refused; "
             "restore the journal from a backup."
         )
-    _, sequence, timestamp_ms, origin, source, event_type, payload, _ = fields
+    _, sequence, timestamp_ms, origin, source, event_type, payload, _, _ = row
     return AxonEvent(
         axon_id, sequence, timestamp_ms, ORIGINS[origin], source, event_type, payload.decode()
     )

@@ -1,9 +1,9 @@
 """The journal on SQLite: one file for all axons, so that one sync carries events of many.
 
 Measured against a file per axon: 55k events a second against 8-12k. Events come in as multi-row
-INSERTs of power-of-two sizes, so that a few statements stay prepared whatever the size of a batch.
-One statement per batch, not one per row, also keeps the interpreter from handing control to a busy
-thread between rows, which was measured to cost a factor of ten and more.
+INSERTs, of so many sizes as can stay prepared. Around each statement the interpreter may hand
+control to a busy event loop and get it back half a millisecond later, so a batch takes as few of
+them as can be: a statement for each row was measured to cost a factor of ten and more.
 """
 
 import sqlite3
@@ -21,6 +21,9 @@ from ranvier_apiserver.journal.store import Committed
 
 ROWS_PER_INSERT_MAX: Final = 1024
 """Nine variables a row stay below SQLite's 32,766 variables a statement."""
+
+ROWS_EXACT_MAX: Final = 64
+"""Up to so many rows there is a statement for each number of them."""
 
 PASSING: Final = frozenset({"SQLITE_FULL", "SQLITE_BUSY"})
 """After any other failed write nobody knows what the disk holds: a fresh start reads it anew."""
@@ -52,10 +55,15 @@ class SqliteEngine:
         return persist.known_answers(self._connection, digests)
 
     def commit(self, draft: Draft) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._insert("event", rows.EVENT_FIELDS, [rows.event_row(*e) for e in draft.events])
-        persist.write(self._connection, draft, self._insert)
-        self._connection.execute("COMMIT")
+        events = [rows.event_row(*event) for event in draft.events]
+        if draft.is_one_insert and _fits_one(len(events)):
+            # A statement alone is a transaction of its own, synced when it returns.
+            self._insert("event", rows.EVENT_FIELDS, events)
+        else:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._insert("event", rows.EVENT_FIELDS, events)
+            persist.write(self._connection, draft, self._insert)
+            self._connection.execute("COMMIT")
         draft.become_base()
         self._checkpointer.dirty()
 
@@ -85,7 +93,7 @@ class SqliteEngine:
         self._opened.close()
 
     def _insert(self, table: str, fields: str, values: Sequence[rows.Row]) -> None:
-        for chunk in _power_of_two_chunks(values):
+        for chunk in _chunks(values):
             key = table, len(chunk)
             if key not in self._statements:
                 row = f"({', '.join('?' * len(chunk[0]))})"
@@ -121,9 +129,20 @@ class SqliteReader:
         self._connection.close()
 
 
-def _power_of_two_chunks(values: Sequence[rows.Row]) -> Iterator[Sequence[rows.Row]]:
+def _chunks(values: Sequence[rows.Row]) -> Iterator[Sequence[rows.Row]]:
     start, left = 0, len(values)
     while left:
-        size = min(ROWS_PER_INSERT_MAX, 1 << (left.bit_length() - 1))
+        size = _size(left)
         yield values[start : start + size]
         start, left = start + size, left - size
+
+
+def _fits_one(count: int) -> bool:
+    return count == _size(count)
+
+
+def _size(count: int) -> int:
+    """Rows of the next statement: all of up to 64; beyond, four sizes to each doubling. So there
+    are 80 sizes, and at most three statements for a batch."""
+    shift = max(0, count.bit_length() - 3 if count > ROWS_EXACT_MAX else 0)
+    return min(ROWS_PER_INSERT_MAX, count >> shift << shift)

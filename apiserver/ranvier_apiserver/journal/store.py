@@ -165,6 +165,18 @@ class Store(Protocol):
         """All of the events, at least one, or none of them."""
         ...
 
+    def publish_then(
+        self,
+        axon_id: str,
+        events: Sequence[NewEvent],
+        once: bytes | None,
+        expected: int | None,
+        then: Callable[[Published, Exception | None], None],
+    ) -> None:
+        """As `publish_many`, for who has no task: `then` is called in the event loop with what came
+        of it. Raises when it was not taken, and then calls nobody."""
+        ...
+
     async def restore(self, axon_id: str, events: Sequence[Dated], expected: int) -> Published:
         """All of the events with their own timestamps, as history that no broker answers."""
         ...

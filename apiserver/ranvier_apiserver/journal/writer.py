@@ -6,10 +6,11 @@ only after COMMIT, once per batch.
 """
 
 import asyncio
+import enum
 import logging
+import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -35,17 +36,31 @@ QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+Then = Callable[[T, Exception | None], None]
+"""Takes a command's result, or the error when there is one (the result means nothing then)."""
+
 
 @dataclass(slots=True, eq=False)
 class _Job:
     command: Command[Any]
-    future: asyncio.Future[Any]
+    then: Then[Any]
     result: Any = None
     error: Exception | None = None
 
 
+class _Word(enum.Enum):
+    """What else is said to the thread."""
+
+    LOOK = enum.auto()
+    STOP = enum.auto()
+
+
 class Writer:
-    """Owns the engine. `submit` in the event loop; the rest is its thread's."""
+    """Owns the engine. `submit`, `hand_in` and `stop` in the event loop; the rest is its thread's.
+
+    The queue is the interpreter's own: a lock that both threads take was measured to hold up the
+    loop whenever the writer lost the interpreter while it had the lock.
+    """
 
     def __init__(
         self, engine: Engine, clock: Clock, on_commit: Callable[[Committed], None]
@@ -54,10 +69,12 @@ class Writer:
         self._clock = clock
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
-        self._ready = threading.Condition()
-        self._queue: deque[_Job] = deque()
-        self._events = 0
-        self._bytes = 0
+        self._queue: queue.SimpleQueue[_Job | _Word] = queue.SimpleQueue()
+        self._kept: _Job | _Word | None = None
+        """Taken from the queue, but not into the last batch."""
+        # Of all jobs ever. Each is written by one thread only, so they need no lock.
+        self._given, self._given_events, self._given_bytes = 0, 0, 0
+        self._taken, self._taken_events, self._taken_bytes = 0, 0, 0
         self._looking = False
         self._stopping = False
         self.failure: str | None = None
@@ -67,25 +84,37 @@ class Writer:
 
     async def submit(self, command: Command[T]) -> T:
         """Queue it and wait for its commit. A caller that goes away does not undo it."""
-        job = _Job(command, self._loop.create_future())
-        with self._ready:
-            if self.failure or self._stopping:
-                raise JournalFailed(self.failure or "The API server is stopping; try again.")
-            if self._queue and (
-                self._events + command.events > QUEUE_EVENTS_MAX
-                or self._bytes + command.size > QUEUE_BYTES_MAX
-            ):
-                raise TooBusy("More events wait for the disk than may wait; send this again soon.")
-            self._queue.append(job)
-            self._events += command.events
-            self._bytes += command.size
-            self._ready.notify()
-        result: T = await job.future
-        return result
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def settle(result: T, error: Exception | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        self.hand_in(command, settle)
+        return await future
+
+    def hand_in(self, command: Command[T], then: Then[T]) -> None:
+        """Queue it; `then` is called in the event loop after its commit. Raises when it can not be
+        queued, and then calls nobody."""
+        if self.failure or self._stopping:
+            raise JournalFailed(self.failure or "The API server is stopping; try again.")
+        if self._given > self._taken and (
+            self.waiting_events + command.events > QUEUE_EVENTS_MAX
+            or self._given_bytes - self._taken_bytes + command.size > QUEUE_BYTES_MAX
+        ):
+            raise TooBusy("More events wait for the disk than may wait; send this again soon.")
+        self._given += 1
+        self._given_events += command.events
+        self._given_bytes += command.size
+        self._queue.put(_Job(command, then))
 
     @property
     def waiting_events(self) -> int:
-        return self._events
+        return self._given_events - self._taken_events
 
     def peek(self, axon_id: str) -> Axon | None:
         """The axon as last committed, if it is in memory; asks nobody, so a reader never waits."""
@@ -93,15 +122,18 @@ class Writer:
 
     def look(self) -> None:
         """Find out soon what others committed. From any thread; twice is as good as once."""
-        with self._ready:
+        if not self._looking:
             self._looking = True
-            self._ready.notify()
+            self._queue.put(_Word.LOOK)
 
     def stop(self) -> None:
-        """Commit what is queued, then end. Blocks; call it off the event loop's hot path."""
-        with self._ready:
+        """Take nothing more. What is queued is committed, then the thread ends: see `join`."""
+        if not self._stopping:
             self._stopping = True
-            self._ready.notify()
+            self._queue.put(_Word.STOP)
+
+    def join(self) -> None:
+        """Blocks until the thread has ended; call it off the event loop."""
         self._thread.join()
 
     # --- the writer's thread
@@ -119,22 +151,33 @@ class Writer:
         """The next batch, without jobs when there is only to look; None when stopped."""
         batch: list[_Job] = []
         events = size = 0
-        with self._ready:
-            while not self._queue and not self._looking and not self._stopping:
-                self._ready.wait()
-            if not self._queue and self._stopping:
-                return None
-            self._looking = False
-            while self._queue:
-                command = self._queue[0].command
-                events += command.events
-                size += command.size
+        item: _Job | _Word | None = self._kept or self._queue.get()
+        self._kept = None
+        while item is not None:
+            if isinstance(item, _Job):
+                events += item.command.events
+                size += item.command.size
                 if batch and (events > BATCH_EVENTS_MAX or size > BATCH_BYTES_MAX):
+                    self._kept = item
                     break
-                batch.append(self._queue.popleft())
-                self._events -= command.events
-                self._bytes -= command.size
-        return batch
+                batch.append(item)
+                self._taken_events += item.command.events
+                self._taken_bytes += item.command.size
+            elif item is _Word.STOP:
+                self._kept = item
+                break
+            else:
+                self._looking = False
+            item = self._next()
+        self._taken += len(batch)
+        return None if self._kept is _Word.STOP and not batch else batch
+
+    def _next(self) -> _Job | _Word | None:
+        """What else waits, if anything."""
+        try:
+            return self._queue.get_nowait()
+        except queue.Empty:
+            return None
 
     def _work(self, batch: list[_Job]) -> list[Committed]:
         """Run every job on one draft and commit it. Only a failed commit fails them all.
@@ -220,9 +263,8 @@ class Writer:
         for committed in seen:
             self._on_commit(committed)
         for job in batch:
-            if job.future.done():
-                continue
-            if job.error is not None:
-                job.future.set_exception(job.error)
-            else:
-                job.future.set_result(job.result)
+            try:
+                job.then(job.result, job.error)
+            except Exception:
+                # The others' commits are as good as this one's.
+                log.exception("an answer was not given: %s", type(job.command).__name__)

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ranvier_apiserver import audit
 from ranvier_apiserver.audit_log import AuditLog
 from ranvier_apiserver.clock import Clock
+from ranvier_apiserver.hot_path import Headers, HotPath, Reply
 from ranvier_apiserver.metrics import Metrics
 
 NO_ROUTE: Final = "none"
@@ -41,7 +42,20 @@ class Exchanges:
 
     def __init__(self, app: ASGIApp, listeners: Sequence[Listener]) -> None:
         self._app = app
+        self._hot = app if isinstance(app, HotPath) else None
         self._listeners = listeners
+
+    def take(self, scope: Scope, body: bytes, reply: Reply) -> bool:
+        """Implements `HotPath`."""
+        if self._hot is None:
+            return False
+        began = time.perf_counter()
+
+        def heard(status: int, answer: bytes, headers: Headers) -> None:
+            reply(status, answer, headers)
+            self._tell(Exchange(scope, status, time.perf_counter() - began, is_stream=False))
+
+        return self._hot.take(scope, body, heard)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         status, is_stream = CLIENT_GONE, False
@@ -57,9 +71,11 @@ class Exchanges:
         try:
             await self._app(scope, receive, watch)
         finally:
-            done = Exchange(scope, status, time.perf_counter() - began, is_stream)
-            for listener in self._listeners:
-                listener(done)
+            self._tell(Exchange(scope, status, time.perf_counter() - began, is_stream))
+
+    def _tell(self, done: Exchange) -> None:
+        for listener in self._listeners:
+            listener(done)
 
 
 def measured(metrics: Metrics) -> Listener:

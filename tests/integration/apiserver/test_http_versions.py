@@ -19,7 +19,7 @@ import h2.events
 import httpx
 import pytest
 from api_process import KEY, ApiServer, create, publish, read
-from ranvier_apiserver import connections, serving, stalled
+from ranvier_apiserver import connections, http1, serving, stalled
 
 VERSIONS = pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2"])
 LARGE = 3 * 1024 * 1024
@@ -228,7 +228,7 @@ async def test_a_request_that_does_not_get_on_is_cut_off(
     begun: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "FIRST_BYTES_SECONDS", 0.1)
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(http1, "HEAD_SECONDS", 0.1)
     async with serving_app(App()) as (url, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         writer.write(begun)

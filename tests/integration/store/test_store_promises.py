@@ -4,7 +4,7 @@ upkeep (J1, J4, J6, J8)."""
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import pytest
@@ -63,15 +63,15 @@ async def test_a_bug_in_one_command_fails_it_alone(
     store: EngineStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     axon_id = await new_axon(store)
-    append = base.Draft.append
+    append = base.Draft.append_all
 
-    def sometimes(draft: base.Draft, axon: base.Axon, new: NewEvent) -> object:
-        appended = append(draft, axon, new)
-        if new.payload == "bug":
+    def sometimes(draft: base.Draft, axon: base.Axon, batch: Sequence[NewEvent]) -> object:
+        appended = append(draft, axon, batch)
+        if batch[0].payload == "bug":
             raise ZeroDivisionError
         return appended
 
-    monkeypatch.setattr(base.Draft, "append", sometimes)
+    monkeypatch.setattr(base.Draft, "append_all", sometimes)
     calls = [store.publish(axon_id, event(p)) for p in ("a", "bug", "b", "bug", "c")]
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert [isinstance(result, ZeroDivisionError) for result in results] == [
