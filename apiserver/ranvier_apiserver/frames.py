@@ -5,6 +5,7 @@ Frames carry `data:` alone. The published clients decode every event with data a
 alives are comments, and a reader resumes by `after_sequence`.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -39,7 +40,12 @@ def view(event: AxonEvent) -> dict[str, Any]:
 
 def frame(event: AxonEvent) -> bytes:
     """One event, one `data:` line: JSON escapes every line end."""
-    return b"data: " + to_json(view(event)) + b"\n\n"
+    return frame_of(view(event))
+
+
+def frame_of(values: Mapping[str, Any]) -> bytes:
+    """The frame of an event that was looked at only as its `view`."""
+    return b"data: " + to_json(values) + b"\n\n"
 
 
 def ping(cursor: int, is_filtered: bool) -> bytes:

@@ -17,7 +17,7 @@ from ranvier.events import AxonEvent
 from ranvier_apiserver import frames
 from ranvier_apiserver.errors import AxonDeleted, JournalFailed, RanvierError, TooBusy
 from ranvier_apiserver.event_filter import EVERYTHING, EventFilter
-from ranvier_apiserver.journal.store import Committed, Page
+from ranvier_apiserver.journal.store import Committed, FramePage, Page
 
 RING_EVENTS_MAX: Final = 512
 RING_BYTES_MAX: Final = 1024 * 1024
@@ -46,6 +46,9 @@ class Pages(Protocol):
     async def read_after(
         self, axon_id: str, after: int, limit: int, only: EventFilter = EVERYTHING
     ) -> Page: ...
+    async def frames_after(
+        self, axon_id: str, after: int, limit: int, only: EventFilter = EVERYTHING
+    ) -> FramePage: ...
 
 
 class Tail:
@@ -238,14 +241,14 @@ async def _follow(
         step = tail.after(cursor, only)
         if step is None:
             try:
-                page = await pages.read_after(axon_id, cursor, PAGE_EVENTS, only)
+                page = await pages.frames_after(axon_id, cursor, PAGE_EVENTS, only)
             except JournalFailed:
                 # The database is away. A stream outlives that, and its reader is kept alive.
                 if _now() >= quiet_until:
                     await say(frames.ping(cursor, is_filtered))
                 await _happens(changed, AWAY_SECONDS)
                 continue
-            step = b"".join(map(frames.frame, page.events)), page.cursor
+            step = page.frames, page.cursor
         chunk, moved = step
         if chunk:
             await say(chunk)

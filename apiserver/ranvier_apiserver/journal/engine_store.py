@@ -31,6 +31,7 @@ from ranvier_apiserver.journal.store import (
     AxonQuery,
     Committed,
     Dated,
+    FramePage,
     History,
     Listener,
     Page,
@@ -146,6 +147,12 @@ class EngineStore:
     ) -> Page:
         axon = await self._live(axon_id)
         return await self._reader.read(pages.read_after, axon, after, limit, only)
+
+    async def frames_after(
+        self, axon_id: str, after: int, limit: int, only: EventFilter = EVERYTHING
+    ) -> FramePage:
+        axon = await self._live(axon_id)
+        return await self._reader.read(pages.frames_after, axon, after, limit, only)
 
     async def read_before(
         self, axon_id: str, before: int | None, limit: int, only: EventFilter = EVERYTHING

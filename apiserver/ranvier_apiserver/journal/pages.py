@@ -6,15 +6,15 @@ reported, never answered from (J7).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from ranvier.events import AxonEvent
-
+from ranvier_apiserver import frames
 from ranvier_apiserver.errors import AxonDeleted, AxonNotFound, JournalDamaged
 from ranvier_apiserver.event_filter import EventFilter
 from ranvier_apiserver.journal import rows
 from ranvier_apiserver.journal.engine import Dialect, Session
-from ranvier_apiserver.journal.store import AxonList, AxonQuery, History, Page
+from ranvier_apiserver.journal.store import AxonList, AxonQuery, FramePage, History, Page
 from ranvier_apiserver.state import Axon
 
 PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -25,6 +25,16 @@ SCAN_EVENTS_MAX: Final = 20_000
 others wait for, however rare what matches is."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Rows after a cursor, and what `Page` says of them."""
+
+    rows: Sequence[rows.Row]
+    cursor: int
+    at_end: bool
+    head: int
+
+
 def read_after(
     session: Session,
     axon: Axon,
@@ -32,29 +42,58 @@ def read_after(
     limit: int,
     only: EventFilter,
 ) -> Page:
+    found = _after(session, axon, after, limit, only)
+    events = [rows.event_from(axon.axon_id, row) for row in found.rows]
+    return Page(events, found.cursor, found.at_end, found.head)
+
+
+def frames_after(
+    session: Session, axon: Axon, after: int, limit: int, only: EventFilter
+) -> FramePage:
+    """As `read_after`, written as a stream's frames: a replay is made on the reader's thread."""
+    found = _after(session, axon, after, limit, only)
+    views = (rows.view_from(axon.axon_id, row) for row in found.rows)
+    return FramePage(b"".join(map(frames.frame_of, views)), found.cursor)
+
+
+def _after(session: Session, axon: Axon, after: int, limit: int, only: EventFilter) -> _Found:
+    head, before = _head(session, axon, after)
+    if only.is_everything:
+        found = _all_after(session, axon, after, before, min(limit, head - after))
+        cursor = found[-1][1] if found else max(after, head)
+        _expect_no_gap(axon, after, found, cursor >= head, head)
+        return _Found(found, cursor, cursor >= head, head)
     wanted, extra = _filter(only)
-    head = _head(session, axon)
     end = head if _is_indexed(only) else min(head, after + SCAN_EVENTS_MAX)
-    found = session.execute(
+    sizes = session.execute(
         "SELECT sequence, length(payload) FROM event WHERE axon = ? AND sequence > ?"
         f" AND sequence <= ?{wanted} ORDER BY sequence LIMIT ?",
         (axon.number, after, end, *extra, limit),
     ).fetchall()
-    last, is_cut = _cut(found)
-    seen_all = not is_cut and len(found) < limit
+    last, is_cut = _cut(sizes)
+    seen_all = not is_cut and len(sizes) < limit
     where = f"sequence > ? AND sequence <= ?{wanted}"
-    events = _events(session, axon, where, (after, last, *extra))
+    matching = _rows(session, axon, where, (after, last, *extra))
     at_end = seen_all and end >= head
-    if only.is_everything:
-        _expect_no_gap(axon, after, head, events, at_end)
-    return Page(events, max(after, end) if seen_all else last, at_end, head)
+    return _Found(matching, max(after, end) if seen_all else last, at_end, head)
+
+
+def _all_after(
+    session: Session, axon: Axon, after: int, before: int, limit: int
+) -> Sequence[rows.Row]:
+    """The next events, whatever they are. `before`: the axon's bytes up to there; rows say their
+    own, so that where a page ends need not be asked first. One event is there at any rate."""
+    if limit <= 0:
+        return ()
+    where = "sequence > ? AND sequence <= ? AND (total_bytes <= ? OR sequence = ?)"
+    return _rows(session, axon, where, (after, after + limit, before + PAGE_BYTES_MAX, after + 1))
 
 
 def read_before(
     session: Session, axon: Axon, before: int | None, limit: int, only: EventFilter
 ) -> History:
     wanted, extra = _filter(only)
-    head = _head(session, axon)
+    head, _ = _head(session, axon)
     start = head + 1 if before is None else min(before, head + 1)
     end = 1 if _is_indexed(only) else max(1, start - SCAN_EVENTS_MAX)
     found = session.execute(
@@ -64,7 +103,8 @@ def read_before(
     ).fetchall()
     last, is_cut = _cut(found)
     where = f"sequence >= ? AND sequence < ?{wanted}"
-    events = _events(session, axon, where, (last or start, start, *extra))
+    found_rows = _rows(session, axon, where, (last or start, start, *extra))
+    events = [rows.event_from(axon.axon_id, row) for row in found_rows]
     cursor = last if is_cut or len(found) == limit else end
     return History(events[::-1], head, cursor > 1, cursor)
 
@@ -100,24 +140,27 @@ def oldest_answer_ms(session: Session) -> int | None:
     return found[0] if found else None
 
 
-def _head(session: Session, axon: Axon) -> int:
-    """Of the axon as it is in this snapshot: another replica may have deleted it just now."""
-    head, deleted_at_ms = session.execute(
-        "SELECT (SELECT coalesce(max(sequence), 0) FROM event WHERE axon = ?), deleted_at_ms"
+def _head(session: Session, axon: Axon, after: int = 0) -> tuple[int, int]:
+    """The axon's head, and its bytes up to and with `after`.
+
+    Of the axon as it is in this snapshot: another replica may have deleted it just now.
+    """
+    head, before, deleted_at_ms = session.execute(
+        "SELECT (SELECT coalesce(max(sequence), 0) FROM event WHERE axon = ?),"
+        " (SELECT total_bytes FROM event WHERE axon = ? AND sequence = ?), deleted_at_ms"
         " FROM axon WHERE number = ?",
-        (axon.number, axon.number),
+        (axon.number, axon.number, after, axon.number),
     ).fetchone()
     if deleted_at_ms is not None:
         raise AxonDeleted(axon.axon_id)
-    return int(head)
+    return int(head), int(before or 0)
 
 
-def _events(session: Session, axon: Axon, where: str, values: tuple[Any, ...]) -> list[AxonEvent]:
-    found = session.execute(
+def _rows(session: Session, axon: Axon, where: str, values: tuple[Any, ...]) -> Sequence[rows.Row]:
+    return session.execute(
         f"SELECT {rows.EVENT_FIELDS} FROM event WHERE axon = ? AND {where} ORDER BY sequence",
         (axon.number, *values),
-    )
-    return [rows.event_from(axon.axon_id, row) for row in found]
+    ).fetchall()
 
 
 def _number_of(session: Session, axon_id: str) -> int:
@@ -159,12 +202,16 @@ def _cut(found: Sequence[tuple[int, int]]) -> tuple[int, bool]:
 
 
 def _expect_no_gap(
-    axon: Axon, after: int, head: int, events: list[AxonEvent], at_end: bool
+    axon: Axon, after: int, found: Sequence[rows.Row], at_end: bool, head: int
 ) -> None:
     """J1 on the way out: an event that vanished from the file is damage, not an end."""
-    expected = range(after + 1, after + 1 + len(events))
-    whole = [event.sequence for event in events] == list(expected)
-    if not whole or (at_end and max(after, head) != after + len(events)):
+    sequences = [row[1] for row in found]
+    whole = sequences == list(range(after + 1, after + 1 + len(found)))
+    if (
+        not whole
+        or (not found and after < head)
+        or (at_end and max(after, head) != after + len(found))
+    ):
         raise JournalDamaged(
             f"Events of axon {axon.axon_id!r} after {after} are missing on disk. The axon is "
             "refused; restore the journal from a backup."

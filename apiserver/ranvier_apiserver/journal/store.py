@@ -78,6 +78,14 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class FramePage:
+    """A page as it goes to a stream's reader. Without frames it may still be a step."""
+
+    frames: bytes
+    cursor: int
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """Events newest first, and the axon's head at that moment.
 
@@ -184,6 +192,9 @@ class Store(Protocol):
     async def read_after(
         self, axon_id: str, after: int, limit: int, only: EventFilter = EVERYTHING
     ) -> Page: ...
+    async def frames_after(
+        self, axon_id: str, after: int, limit: int, only: EventFilter = EVERYTHING
+    ) -> FramePage: ...
     async def read_before(
         self, axon_id: str, before: int | None, limit: int, only: EventFilter = EVERYTHING
     ) -> History: ...

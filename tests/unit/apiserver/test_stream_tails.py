@@ -12,7 +12,7 @@ from ranvier.sse import SseParser
 from ranvier_apiserver import frames, tail
 from ranvier_apiserver.errors import AxonDeleted, JournalDamaged, TooBusy
 from ranvier_apiserver.event_filter import EVERYTHING, EventFilter
-from ranvier_apiserver.journal.store import Committed, Page
+from ranvier_apiserver.journal.store import Committed, FramePage, Page
 from ranvier_apiserver.tail import RING_EVENTS_MAX, Tails
 
 AXON = "axn_1"
@@ -56,6 +56,12 @@ class Journal:
         seen_all = len(found) == len(matching)
         cursor = max(after, end) if seen_all else found[-1].sequence
         return Page(found, cursor, seen_all and end == head, head)
+
+    async def frames_after(
+        self, axon_id: str, after: int, limit: int, only: EventFilter = EVERYTHING
+    ) -> FramePage:
+        page = await self.read_after(axon_id, after, limit, only)
+        return FramePage(b"".join(map(frames.frame, page.events)), page.cursor)
 
 
 class Follower:
