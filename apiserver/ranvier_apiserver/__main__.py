@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -40,6 +41,10 @@ SWITCH_INTERVAL_SECONDS: Final = 0.0005
 """How long a busy thread may keep the writer waiting for the interpreter; Python's own 5 ms was
 measured to cut its rate to a fifth."""
 
+GARBAGE_OBJECTS: Final = 10_000
+"""Python looks for garbage after so many new objects. Requests leave hardly any, and its own 700
+were measured to cost a twelfth of the time of a publish."""
+
 TIDY_SECONDS: Final = 60.0
 TIDY_PAUSE_SECONDS: Final = 0.05
 """Upkeep leaves most of the disk to those who wait for it."""
@@ -54,6 +59,7 @@ def main() -> None:
     chosen = settings.parse(sys.argv[1:], os.environ)
     logs.configure(chosen.log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    gc.set_threshold(GARBAGE_OBJECTS)
     connections.allow_many_connections()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -95,6 +101,10 @@ async def run(chosen: Settings) -> None:
         if trail is not None:
             heard.append(audited(trail, wall_clock_ms))
         app = Exchanges(create_app(context), heard)
+
+        # What stands by now stays for good, and need not be looked at again.
+        gc.collect()
+        gc.freeze()
 
         def stop() -> None:
             tails.close()
