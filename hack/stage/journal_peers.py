@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,9 +25,13 @@ from kind.progress import Progress
 from kind.recipe import GoProgram
 from ranvier_dev.ports import free_port
 
-from stage.shell import PYTHON
+from stage.shell import PYTHON, ROOT
 
-START_SECONDS_MAX: Final = 20.0
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+
+from postgres_server import NoPostgres, PostgresServer
+
+START_SECONDS_MAX: Final = 60.0
 END_SECONDS_MAX: Final = 10.0
 LOOK_SECONDS: Final = 0.05
 
@@ -71,13 +76,13 @@ class Bench:
 
 Words = list[str | Path]
 Argv = Sequence[str | Path]
-Start = Callable[[Bench, Path, int], Argv]
+Start = Callable[[Bench, Path, int, contextlib.ExitStack], Argv]
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """`argv` brings the program and returns the command for a data folder and a port; Failure when
-    it can not be had here."""
+    """`argv` brings the program and returns the command for a data folder and a port, and leaves
+    what it needs beside it to the stack; Failure when it can not be had here."""
 
     name: str
     target: str
@@ -86,7 +91,7 @@ class Peer:
     key: str = ""
 
 
-def _ranvier(_: Bench, data: Path, port: int) -> Argv:
+def _ranvier(_: Bench, data: Path, port: int, __: contextlib.ExitStack) -> Argv:
     data.mkdir()
     (data / "keys").write_text(f"{KEY}\n")
     (data / "identities.json").write_text("{}")
@@ -95,7 +100,17 @@ def _ranvier(_: Bench, data: Path, port: int) -> Argv:
     return [*command, "--static-identities-file", data / "identities.json"]
 
 
-def _rust(bench: Bench, data: Path, port: int) -> Argv:
+def _ranvier_postgresql(bench: Bench, data: Path, port: int, beside: contextlib.ExitStack) -> Argv:
+    try:
+        server = PostgresServer()
+    except NoPostgres as missing:
+        raise Failure(str(missing), "install it to measure the journal on it too") from missing
+    beside.callback(server.remove)
+    server.start()
+    return [*_ranvier(bench, data, port, beside), "--journal", server.url()]
+
+
+def _rust(bench: Bench, data: Path, port: int, _: contextlib.ExitStack) -> Argv:
     root = bench.folder / f"durable-streams-{RUST_VERSION}"
     program = root / "bin" / "durable-streams-server"
     if not program.exists():
@@ -109,7 +124,7 @@ def _rust(bench: Bench, data: Path, port: int) -> Argv:
     return [program, "--host", "127.0.0.1", "--port", str(port), *flags]
 
 
-def _node(bench: Bench, data: Path, port: int) -> Argv:
+def _node(bench: Bench, data: Path, port: int, _: contextlib.ExitStack) -> Argv:
     folder = bench.folder / NODE_PACKAGE.replace("@", "").replace("/", "-")
     if not (folder / "node_modules").exists():
         if not (debian.which("npm") and debian.which("node")):
@@ -122,7 +137,7 @@ def _node(bench: Bench, data: Path, port: int) -> Argv:
     return ["node", folder / "server.mjs", folder, str(port), data]
 
 
-def _redis(bench: Bench, data: Path, port: int) -> Argv:
+def _redis(bench: Bench, data: Path, port: int, _: contextlib.ExitStack) -> Argv:
     if debian.which("redis-server") is None:
         debian.install(["redis-server"], "measuring Redis", bench.places, bench.progress)
     program = debian.which("redis-server")
@@ -133,7 +148,7 @@ def _redis(bench: Bench, data: Path, port: int) -> Argv:
     return [program, *flags, "--appendonly", "yes", "--appendfsync", "always"]
 
 
-def _nats(bench: Bench, data: Path, port: int) -> Argv:
+def _nats(bench: Bench, data: Path, port: int, _: contextlib.ExitStack) -> Argv:
     program = build_programs([NATS], bench.places, bench.progress)[NATS.name]
     data.mkdir()
     settings = data / "nats.conf"
@@ -147,6 +162,7 @@ def _nats(bench: Bench, data: Path, port: int) -> Argv:
 
 PEERS: Final = (
     Peer("ranvier (SQLite)", "ranvier", "http", _ranvier, KEY),
+    Peer("ranvier (PostgreSQL)", "ranvier", "http", _ranvier_postgresql, KEY),
     Peer("durable-streams Rust, wal", "streams", "http", _rust),
     Peer("durable-streams Node, file", "streams", "http", _node),
     Peer("Redis Streams, always", "redis", "redis", _redis),
@@ -157,23 +173,26 @@ PEERS: Final = (
 @contextlib.contextmanager
 def serving(peer: Peer, bench: Bench, folder: Path) -> Iterator[Serving]:
     """The peer on an empty folder, ready to be asked. Raises Failure."""
-    port = free_port()
-    argv = [str(word) for word in peer.argv(bench, folder / "data", port)]
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            argv, stdout=output, stderr=output, cwd=folder, env={**os.environ, "NO_COLOR": "1"}
-        )
-    try:
+    with contextlib.ExitStack() as beside:
+        port = free_port()
+        argv = [str(word) for word in peer.argv(bench, folder / "data", port, beside)]
+        log = folder / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                argv, stdout=output, stderr=output, cwd=folder, env={**os.environ, "NO_COLOR": "1"}
+            )
+        beside.callback(_end, process)
         _until_listening(peer, process, port, log)
         yield Serving(peer.target, f"{peer.scheme}://127.0.0.1:{port}", process, peer.key)
-    finally:
-        process.terminate()
-        try:
-            process.wait(END_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(END_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _until_listening(peer: Peer, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
