@@ -1,11 +1,12 @@
 """The ASGI application: routes and error answers. Wiring only.
 
-The two hot routes pass by the framework altogether: its middleware and request machinery were
+The hot routes pass by the framework altogether: its middleware and request machinery were
 measured to take more than half of the time of a publish.
 """
 
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -35,18 +36,22 @@ from ranvier_apiserver.routes import (
     transfer,
     unserved,
 )
+from ranvier_apiserver.routes.append import Append
 from ranvier_apiserver.routes.context import Context
 from ranvier_apiserver.routes.described import operation_of
 from ranvier_apiserver.routes.publish import Publish
 from ranvier_apiserver.routes.subscribe import Subscribe
 
 AXONS: Final = "/v1/axons/"
+MOUNTS: Final = "/internal/v1/devboxes/"
 Route = tuple[str, str]
-HOT: Final[Mapping[Route, type[Publish | Subscribe]]] = {
-    ("POST", "publish"): Publish,
-    ("GET", "subscribe/sse"): Subscribe,
+"""Method, and path as written."""
+
+HOT: Final[Mapping[Route, type[Publish | Subscribe | Append]]] = {
+    ("POST", AXONS + "{axon_id}/publish"): Publish,
+    ("GET", AXONS + "{axon_id}/subscribe/sse"): Subscribe,
+    ("POST", MOUNTS + "{uid}/mounts/{index}/append"): Append,
 }
-"""By method and what follows the axon's id."""
 
 ROUTERS: Final = (
     unserved.collections,
@@ -98,14 +103,20 @@ class Front:
 def _hot_route(scope: Scope) -> Route | None:
     """The hot route of a request, if it is one's; its parameters are in the scope then."""
     path: str = scope["path"]
-    if not path.startswith(AXONS):
+    if path.startswith(AXONS):
+        axon_id, _, tail = path[len(AXONS) :].partition("/")
+        template, params = f"{AXONS}{{axon_id}}/{tail}", {"axon_id": axon_id}
+    elif path.startswith(MOUNTS):
+        uid, _, rest = path[len(MOUNTS) :].partition("/mounts/")
+        index, _, tail = rest.partition("/")
+        template, params = f"{MOUNTS}{{uid}}/mounts/{{index}}/{tail}", {"uid": uid, "index": index}
+    else:
         return None
-    axon_id, _, tail = path[len(AXONS) :].partition("/")
-    route = scope["method"], tail
+    route = scope["method"], template
     if route not in HOT:
         return None
-    scope["path_params"] = {"axon_id": axon_id}
-    scope["route_template"] = f"{AXONS}{{axon_id}}/{tail}"
+    scope["path_params"] = params
+    scope["route_template"] = template
     return route
 
 
@@ -136,14 +147,15 @@ def describe() -> dict[str, Any]:
 
 
 def _hot_routes() -> Iterator[openapi.Described]:
-    for (method, tail), endpoint in HOT.items():
+    for (method, path), endpoint in HOT.items():
+        names = re.findall(r"{(\w+)}", path)
         yield openapi.Described(
             method,
-            f"{AXONS}{{axon_id}}/{tail}",
+            path,
             endpoint.__name__.lower(),
             endpoint.__doc__ or "",
             operation_of(endpoint),
-            {"axon_id": "string"},
+            {name: "integer" if name == "index" else "string" for name in names},
         )
 
 

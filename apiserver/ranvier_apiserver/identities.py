@@ -35,9 +35,15 @@ class Broker:
 Identity = Operator | Broker
 
 
-class Identities(Protocol):
+class Source(Protocol):
     async def identify(self, token: str) -> Identity | None:
         """None when nobody vouches for it. Raises IdentityUnavailable when that is unknown."""
+        ...
+
+
+class Identities(Source, Protocol):
+    def known(self, token: str) -> Identity | None:
+        """Who vouches for it as far as that needs no asking; None says nothing."""
         ...
 
 
@@ -53,6 +59,9 @@ class StaticIdentities:
         self._known: Mapping[str, Identity] = {}
 
     async def identify(self, token: str) -> Identity | None:
+        return self.known(token)
+
+    def known(self, token: str) -> Identity | None:
         if self._path is not None and (stamp := self._path.stat().st_mtime_ns) != self._stamp:
             self._known = read_identities(self._path)
             self._stamp = stamp
@@ -62,16 +71,18 @@ class StaticIdentities:
 class CachedIdentities:
     """Asks the slow source once in a while per token. Keeps digests, never the tokens."""
 
-    def __init__(self, source: Identities) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
         self._cache: dict[bytes, tuple[Identity, float]] = {}
 
+    def known(self, token: str) -> Identity | None:
+        kept = self._cache.get(_digest(token))
+        return kept[0] if kept is not None and _now() < kept[1] else None
+
     async def identify(self, token: str) -> Identity | None:
-        digest = hashlib.sha256(token.encode()).digest()
-        now = asyncio.get_running_loop().time()
-        known = self._cache.get(digest)
-        if known is not None and now < known[1]:
-            return known[0]
+        if (known := self.known(token)) is not None:
+            return known
+        digest, now = _digest(token), _now()
         identity = await self._source.identify(token)
         self._cache.pop(digest, None)
         if identity is not None:
@@ -79,6 +90,14 @@ class CachedIdentities:
                 del self._cache[next(iter(self._cache))]
             self._cache[digest] = identity, now + CACHE_SECONDS
         return identity
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def read_identities(path: Path) -> dict[str, Identity]:

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from ranvier.events import NewEvent, devbox_id
+from ranvier.events import NewEvent, devbox_id, payload_bytes
 from ranvier.internal import (
     AppendAnswer,
     AppendEvent,
@@ -215,6 +215,13 @@ class Append(Command[AppendAnswer]):
     state: str | None
     events: int  # type: ignore[misc]
     size: int  # type: ignore[misc]
+
+    @classmethod
+    def of(cls, uid: str, index: int, request: AppendRequest) -> "Append":
+        """The command with its weight."""
+        state = None if request.state is None else json.dumps(request.state)
+        size = sum(payload_bytes(event.payload) for event in request.events)
+        return cls(uid, index, request, state, max(1, len(request.events)), size)
 
     def run(self, draft: Draft) -> AppendAnswer:
         devbox = draft.devbox(self.uid)

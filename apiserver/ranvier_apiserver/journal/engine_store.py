@@ -1,11 +1,10 @@
 """The store, whichever engine stands below: commands to the one writer, pages from readers."""
 
 import asyncio
-import json
 import uuid
 from collections.abc import Callable, Sequence
 
-from ranvier.events import NewEvent, payload_bytes
+from ranvier.events import NewEvent
 from ranvier.internal import (
     AppendAnswer,
     AppendRequest,
@@ -204,11 +203,12 @@ class EngineStore:
         return await self._writer.submit(box_commands.Attach(uid, index, request))
 
     async def append(self, uid: str, index: int, request: AppendRequest) -> AppendAnswer:
-        state = None if request.state is None else json.dumps(request.state)
-        size = sum(payload_bytes(event.payload) for event in request.events)
-        count = max(1, len(request.events))
-        command = box_commands.Append(uid, index, request, state, count, size)
-        return await self._writer.submit(command)
+        return await self._writer.submit(box_commands.Append.of(uid, index, request))
+
+    def append_then(
+        self, uid: str, index: int, request: AppendRequest, then: Then[AppendAnswer]
+    ) -> None:
+        self._writer.hand_in(box_commands.Append.of(uid, index, request), then)
 
     async def devbox(self, uid: str) -> DevboxView:
         return await self._writer.submit(box_commands.FindDevbox(uid))

@@ -1,14 +1,15 @@
-"""What operator and brokers say to the journal. ARCHITECTURE.md, "Internal API", has the table."""
+"""What operator and brokers say to the journal, but for `append`, which is a hot route.
+
+ARCHITECTURE.md, "Internal API", has the table.
+"""
 
 import contextlib
 import hashlib
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
-from ranvier.events import PAYLOAD_BYTES_MAX, devbox_id
+from fastapi import APIRouter, Depends
+from ranvier.events import devbox_id
 from ranvier.internal import (
-    AppendAnswer,
-    AppendRequest,
     AttachAnswer,
     AttachRequest,
     AxonBinding,
@@ -22,8 +23,8 @@ from ranvier.internal import (
     SleepRequest,
 )
 
-from ranvier_apiserver import audit, auth, bodies, notices
-from ranvier_apiserver.errors import AxonDeleted, PayloadTooLarge
+from ranvier_apiserver import auth, notices
+from ranvier_apiserver.errors import AxonDeleted
 from ranvier_apiserver.routes.context import Caller, OperatorOnly, TheStore, body_of
 
 router = APIRouter(prefix="/internal/v1")
@@ -103,21 +104,3 @@ async def attach(
 ) -> AttachAnswer:
     auth.require_broker(caller, uid)
     return await store.attach(uid, index, body)
-
-
-@router.post("/devboxes/{uid}/mounts/{index}/append")
-async def append(
-    request: Request,
-    uid: str,
-    index: int,
-    caller: Caller,
-    store: TheStore,
-    body: Annotated[AppendRequest, Depends(body_of(AppendRequest, bodies.APPEND_BODY_BYTES_MAX))],
-) -> AppendAnswer:
-    auth.require_broker(caller, uid)
-    for event in body.events:
-        if len(event.payload.encode()) > PAYLOAD_BYTES_MAX:
-            raise PayloadTooLarge(f"A payload holds at most {PAYLOAD_BYTES_MAX} bytes.")
-    done = await store.append(uid, index, body)
-    audit.note(request.scope, sequence=done.last_sequence, events=len(body.events))
-    return done

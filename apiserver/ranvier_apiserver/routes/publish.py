@@ -1,27 +1,26 @@
 """POST /v1/axons/{id}/publish: the hot route, so a plain ASGI endpoint.
 
-It lets pydantic's core read the body's bytes directly, and waits for nothing but the disk; a caller
-with an API key is answered on the hot path. A body is one event, as Runloop's clients send it, or
-our extension: an array of events, all or none.
+It lets pydantic's core read the body's bytes directly, and waits for nothing but the disk. A body
+is one event, as Runloop's clients send it, or our extension: an array of events, all or none.
 """
 
-import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints
 from ranvier.events import PAYLOAD_BYTES_MAX, NewEvent, Origin, payload_bytes
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope
 
-from ranvier_apiserver import audit, auth, bodies, hot_path, problems
-from ranvier_apiserver.errors import BadInput, PayloadTooLarge, RanvierError
+from ranvier_apiserver import audit, auth, bodies, hot_path
+from ranvier_apiserver.auth import Principal
+from ranvier_apiserver.errors import BadInput, PayloadTooLarge
 from ranvier_apiserver.hot_path import Reply
 from ranvier_apiserver.journal.store import Published
 from ranvier_apiserver.routes import wire
-from ranvier_apiserver.routes.context import REQUEST_ID_CHARACTERS_MAX, Context, once_of
+from ranvier_apiserver.routes.context import REQUEST_ID_CHARACTERS_MAX, once_of
 from ranvier_apiserver.routes.described import Operation, Parameter, Refusal, described
+from ranvier_apiserver.routes.hot import HotRoute, refuse
 
 WORD_CHARACTERS_MAX: Final = 512
 """`source` and `event_type` are names, not content."""
@@ -33,8 +32,6 @@ Word = Annotated[str, StringConstraints(min_length=1, max_length=WORD_CHARACTERS
 
 _EXPECTED: Final = re.compile(r'"?([0-9]{1,18})"?')
 _ARRAY: Final = re.compile(rb"\s*\[")
-
-log = logging.getLogger(__name__)
 
 
 class PublishBody(BaseModel):
@@ -75,62 +72,28 @@ class PublishBatch(RootModel[list[PublishBody]]):
         },
     )
 )
-class Publish:
+class Publish(HotRoute):
     """Publish an event, or an array of events of which all are appended or none"""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    body_bytes_max = bodies.PUBLISH_BODY_BYTES_MAX
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            answer = await self._answer(scope, receive)
-        except Exception as error:
-            answer = _refusal(error)
-        await answer(scope, receive, send)
+    def allow(self, scope: Scope, caller: Principal) -> None:
+        auth.require(caller, auth.Scope.AXONS_PUBLISH)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Response:
-        caller = await self._context.authenticator.principal(scope)
+    def begin(self, scope: Scope, caller: Principal, body: bytes, reply: Reply) -> None:
         key = auth.require(caller, auth.Scope.AXONS_PUBLISH)
         expected = expected_head(scope["headers"])
-        body = await self._context.intake.read(scope, receive, bodies.PUBLISH_BODY_BYTES_MAX)
         events, text = _read(body)
+
+        def then(done: Published, error: Exception | None) -> None:
+            if error is not None:
+                refuse(reply, error)
+                return
+            audit.note(scope, sequence=done.sequence, events=done.count)
+            reply(200, text(done), hot_path.JSON)
+
         axon_id, once = scope["path_params"]["axon_id"], once_of(scope, key)
-        done = await self._context.store.publish_many(axon_id, events, once, expected)
-        audit.note(scope, sequence=done.sequence, events=done.count)
-        return Response(text(done), media_type="application/json")
-
-    def take(self, scope: Scope, body: bytes, reply: Reply) -> bool:
-        """Implements `HotPath`: the same answers, for callers with an API key."""
-        if (key := self._context.authenticator.key_of(scope)) is None:
-            return False
-        try:
-            auth.require(key, auth.Scope.AXONS_PUBLISH)
-            expected = expected_head(scope["headers"])
-            events, text = _read(body)
-
-            def then(done: Published, error: Exception | None) -> None:
-                if error is not None:
-                    _refuse(reply, error)
-                    return
-                audit.note(scope, sequence=done.sequence, events=done.count)
-                reply(200, text(done), hot_path.JSON)
-
-            axon_id, once = scope["path_params"]["axon_id"], once_of(scope, key)
-            self._context.store.publish_then(axon_id, events, once, expected, then)
-        except Exception as error:
-            _refuse(reply, error)
-        return True
-
-
-def _refusal(error: Exception) -> Response:
-    if not isinstance(error, RanvierError):
-        log.error("publish failed", exc_info=error)
-    return problems.answer(error)
-
-
-def _refuse(reply: Reply, error: Exception) -> None:
-    refusal = _refusal(error)
-    reply(refusal.status_code, bytes(refusal.body), refusal.raw_headers)
+        self._context.store.publish_then(axon_id, events, once, expected, then)
 
 
 def _read(body: bytes) -> tuple[Sequence[NewEvent], Callable[[Published], bytes]]:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from api_process import KEY, READER, ApiServer, create
+from api_process import KEY, READER, ApiServer, box_on, create
 from ranvier_apiserver import hot_path, serving
 
 EVENT = {"event_type": "t", "origin": "USER_EVENT", "payload": "p", "source": "s"}
@@ -137,6 +137,49 @@ async def test_a_retry_gets_the_first_answer_whichever_way_it_takes(shared: ApiS
             await connection.send(*pieces)
             answers.append(await connection.answer())
     assert answers[0] == answers[1] == answers[2]
+
+
+APPENDS: dict[str, tuple[str, Any]] = {
+    "a word of the agent": ("/mounts/0/append", {}),
+    "a batch before the first": ("/mounts/0/append", {"batch": 0}),
+    "a batch too far": ("/mounts/0/append", {"batch": 9}),
+    "an epoch that is over": ("/mounts/0/append", {"epoch": 0}),
+    "no such mount": ("/mounts/1/append", {}),
+    "a mount without a number": ("/mounts/x/append", {}),
+    "an event of a user": ("/mounts/0/append", {"events": [{**EVENT, "origin": "USER_EVENT"}]}),
+    "a field of another kind": ("/mounts/0/append", {"events": "none"}),
+}
+
+
+@pytest.mark.parametrize("what", APPENDS)
+async def test_both_ways_give_a_broker_the_same_answer(shared: ApiServer, what: str) -> None:
+    tail, changes = APPENDS[what]
+    answers = []
+    async with shared.client() as http:
+        for is_cut in (False, True):
+            async with box_on(shared) as box, wire(shared.port) as connection:
+                await box.bind(await create(http))
+                await box.attach()
+                word = {"origin": "AGENT_EVENT", "event_type": "t", "payload": "p"}
+                body = json.dumps({"epoch": 1, "batch": 1, "events": [word], **changes}).encode()
+                token = box.broker.headers["authorization"]
+                path = f"/internal/v1/devboxes/{box.uid}{tail}"
+                whole = request(path, body, authorization=token)
+                await connection.send(*((whole[:-1], whole[-1:]) if is_cut else (whole,)))
+                status, headers, answer = await connection.answer()
+                told = json.loads(answer.replace(box.uid.encode(), b"the devbox"))
+                answers.append((status, headers | {"content-length": ""}, told))
+    assert answers[0] == answers[1]
+    assert (answers[0][0] == 200) == (what == "a word of the agent")
+
+
+async def test_a_broker_appends_to_its_own_mounts_alone(shared: ApiServer) -> None:
+    async with shared.client() as http, box_on(shared) as box, box_on(shared) as other:
+        await box.bind(await create(http))
+        await box.attach()
+        url = f"/internal/v1/devboxes/{box.uid}/mounts/0/append"
+        for client in (other.broker, box.operator, http):
+            assert (await client.post(url, json={"epoch": 1, "batch": 1})).status_code == 403
 
 
 class App:

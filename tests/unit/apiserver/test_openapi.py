@@ -22,7 +22,7 @@ def routes() -> Iterator[tuple[str, str]]:
             assert isinstance(route, APIRoute)
             if route.endpoint is not unserved.unserved:
                 yield from ((method, route.path) for method in route.methods or ())
-    yield from ((method, f"/v1/axons/{{axon_id}}/{tail}") for method, tail in HOT)
+    yield from HOT
 
 
 def described() -> set[tuple[str, str]]:
