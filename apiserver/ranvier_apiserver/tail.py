@@ -9,7 +9,6 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import Final, Protocol
 
 from ranvier.events import AxonEvent
@@ -62,7 +61,9 @@ class Tail:
         """Where each follower stands."""
         self.newest = 0
         self.is_closed = False
-        self.changed = asyncio.Event()
+        self.changes = 0
+        """How often it moved or was closed; `next_change` waits for more."""
+        self._waiting: set[asyncio.Future[bool]] = set()
 
     def push(self, event: AxonEvent) -> None:
         frame = frames.frame(event)
@@ -78,8 +79,25 @@ class Tail:
         self.held = 0
 
     def wake(self) -> None:
-        self.changed.set()
-        self.changed = asyncio.Event()
+        self.changes += 1
+        waiting, self._waiting = self._waiting, set()
+        for future in waiting:
+            _settle(future, True)
+
+    async def next_change(self, seen: int, seconds: float) -> bool:
+        """Whether more than `seen` changes happen within this time. Every event of every follower
+        comes by here: a future and a timer take half of what an Event and a timeout do."""
+        if self.changes != seen:
+            return True
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[bool] = loop.create_future()
+        self._waiting.add(future)
+        timer = loop.call_later(max(0.0, seconds), _settle, future, False)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            self._waiting.discard(future)
 
     def close(self) -> None:
         self.is_closed = True
@@ -90,7 +108,8 @@ class Tail:
         if not self._ring or cursor < self._ring[0][0].sequence - 1:
             return None
         taken, size = [], 0
-        for event, frame in islice(self._ring, cursor + 1 - self._ring[0][0].sequence, None):
+        # From the end: who follows live has one event to take, and a deque is walked from an end.
+        for event, frame in map(self._ring.__getitem__, range(cursor - self.newest, 0)):
             if size and size + len(frame) > SEND_BYTES_MAX:
                 break
             cursor = event.sequence
@@ -212,7 +231,7 @@ async def wait_for_page(
     ends = _now() + wait
     with tails.follow(axon_id) as (tail, me):
         while True:
-            changed = tail.changed
+            seen = tail.changes
             tail.cursors[me] = after
             page = await pages.read_after(axon_id, after, limit, only)
             left = ends - _now()
@@ -220,7 +239,7 @@ async def wait_for_page(
                 return page
             after = page.cursor
             if page.at_end:
-                await _happens(changed, left)
+                await tail.next_change(seen, left)
 
 
 async def _follow(
@@ -235,8 +254,8 @@ async def _follow(
         quiet_until = _now() + frames.PING_SECONDS
 
     while not tail.is_closed:
-        # Taken before looking: what comes while we look sets this one.
-        changed = tail.changed
+        # Taken before looking: what comes while we look counts as a change since.
+        seen = tail.changes
         tail.cursors[me] = cursor
         step = tail.after(cursor, only)
         if step is None:
@@ -246,7 +265,7 @@ async def _follow(
                 # The database is away. A stream outlives that, and its reader is kept alive.
                 if _now() >= quiet_until:
                     await say(frames.ping(cursor, is_filtered))
-                await _happens(changed, AWAY_SECONDS)
+                await tail.next_change(seen, AWAY_SECONDS)
                 continue
             step = page.frames, page.cursor
         chunk, moved = step
@@ -258,7 +277,7 @@ async def _follow(
         if moved > cursor:
             cursor = moved
             continue
-        while not await _happens(changed, quiet_until - _now()):
+        while not await tail.next_change(seen, quiet_until - _now()):
             await say(frames.ping(cursor, is_filtered))
 
 
@@ -266,9 +285,6 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def _happens(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            return await event.wait()
-    except TimeoutError:
-        return False
+def _settle(future: asyncio.Future[bool], value: bool) -> None:
+    if not future.done():
+        future.set_result(value)

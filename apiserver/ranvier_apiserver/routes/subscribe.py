@@ -15,7 +15,7 @@ from ranvier_apiserver.identities import Broker
 from ranvier_apiserver.routes import queries
 from ranvier_apiserver.routes.context import Context
 from ranvier_apiserver.routes.described import Operation, described
-from ranvier_apiserver.routes.streaming import EventStream
+from ranvier_apiserver.routes.streaming import EventStream, send_pauses
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ class Subscribe:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._pauses = send_pauses()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         params = QueryParams(scope["query_string"])
@@ -47,7 +48,7 @@ class Subscribe:
         def stalled() -> None:
             self._stalled(scope, axon_id)
 
-        await EventStream(follow, stalled)(scope, receive, send)
+        await EventStream(follow, stalled, self._pauses)(scope, receive, send)
 
     def _stalled(self, scope: Scope, axon_id: str) -> None:
         """What the reader has seen it knows itself, and can subscribe again after that."""
