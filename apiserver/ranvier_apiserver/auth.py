@@ -74,7 +74,7 @@ class Authenticator:
     def known(self, scope: MutableMapping[str, Any]) -> Principal | None:
         """The caller, when nobody has to be asked who it is."""
         try:
-            token = _bearer(scope["headers"])
+            token = bearer(scope)
         except Unauthenticated:
             return None
         principal = self._key(token) or self._identities.known(token)

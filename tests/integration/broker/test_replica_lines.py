@@ -10,9 +10,9 @@ import pytest
 from broker_box import API_KEY, Box, Server
 from journal_databases import PostgresDatabase, server
 from ranvier.events import devbox_id
+from ranvier_dev.ports import free_port
 from runloop_api_client import AsyncRunloop
 from runloop_api_client.sdk import AsyncDevbox
-from stage.ports import free_port
 
 LINES = 20_000
 
