@@ -284,9 +284,10 @@ async def measure(env: Mapping[str, str], proxy: str, url: str, options: Any) ->
             if options.real:
                 is_good = await real_storm(here, options.real)
             if options.devboxes:
-                built = programs(Places.from_environment())
-                install_crd(env, Places.from_environment())
+                places = Places.from_environment()
+                built = programs(places)
                 try:
+                    await install_crd(env, kube, places)
                     is_good &= await simulated_storms(
                         here, built, options.devboxes, options.rounds, options.sandbox_workers
                     )

@@ -32,12 +32,16 @@ CRD_FILE: Final = "k8s/crds/agents.x-k8s.io_sandboxes.yaml"
 CRD: Final = "sandboxes.agents.x-k8s.io"
 
 
-def install_crd(env: Mapping[str, str], places: Places) -> None:
-    """From the module that the controller was built from."""
+async def install_crd(env: Mapping[str, str], kube: Kube, places: Places) -> None:
+    """From the module that the controller was built from; returns when it is served."""
     folder = module_files(STORM_PROGRAMS[CONTROLLER], places, Progress())
     answer(["kubectl", "apply", "--server-side", "-f", folder / CRD_FILE], environment=env)
-    words = ["wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=60s"]
-    answer(["kubectl", *words], environment=env)
+
+    async def served() -> set[str]:
+        return {CRD} if await kube.find("/apis/agents.x-k8s.io/v1alpha1/sandboxes") else set()
+
+    if await settled("sandboxes are served", [CRD], served, POD_SECONDS_MAX):
+        raise FleetFailed(f"the API server does not serve {CRD}")
 
 
 def remove_crd(env: Mapping[str, str]) -> None:
