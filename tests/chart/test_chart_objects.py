@@ -198,7 +198,7 @@ def test_an_ingress_leads_to_the_service_by_the_secret_of_its_host(helm: Helm) -
     assert path["backend"]["service"]["port"]["name"] in named
 
 
-def test_the_policies_let_in_the_operator_brokers_and_who_is_named(helm: Helm) -> None:
+def test_the_policies_let_in_operator_replicas_brokers_and_who_is_named(helm: Helm) -> None:
     client = {"podSelector": {"matchLabels": {"app": "mine"}}}
     monitoring = {"namespaceSelector": {"matchLabels": {"a": "b"}}}
     given = {"enabled": True, "clients": [client], "monitoring": [monitoring]}
@@ -212,8 +212,13 @@ def test_the_policies_let_in_the_operator_brokers_and_who_is_named(helm: Helm) -
         assert spec["policyTypes"] == ["Ingress"]
     api, metrics = policies["ranvier-apiserver"]["ingress"]
     assert api["ports"] == [{"port": "http"}]
-    operators, test, brokers, own = api["from"]
-    for peer, pod in ((operators, "ranvier-operator"), (test, "ranvier-test-round-trip")):
+    operators, replicas, test, brokers, own = api["from"]
+    named = (
+        (operators, "ranvier-operator"),
+        (replicas, "ranvier-apiserver"),
+        (test, "ranvier-test-round-trip"),
+    )
+    for peer, pod in named:
         labels = pods[pod]["metadata"]["labels"]
         assert peer["podSelector"]["matchLabels"].items() <= labels.items()
     assert brokers["podSelector"]["matchExpressions"] == [

@@ -1,4 +1,4 @@
-"""A devbox's log as Runloop's clients read it: its commands, what they wrote, how they ended. Pure.
+"""A devbox's log as Runloop's clients read it: its commands, what they wrote, how they ended.
 
 The log is made of the executions that the devbox still knows, so it holds nothing twice and forgets
 what they forget. Output bears no times of its own: a line has that of its command's start, and
