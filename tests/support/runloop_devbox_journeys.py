@@ -143,7 +143,6 @@ def whole_life(sdk: RunloopSDK) -> None:
     _sleeps(axon, box)
     _refused_for_good(sdk, box)
     assert box.shutdown().status == "shutdown"
-    refused(lambda: box.cmd.exec("true"), BadRequestError, "create another")
 
 
 def _commands(box: Any) -> None:
