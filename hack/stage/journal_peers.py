@@ -9,7 +9,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,11 +24,7 @@ from kind.progress import Progress
 from kind.recipe import GoProgram
 from ranvier_dev.ports import free_port
 
-from stage.shell import PYTHON, ROOT
-
-sys.path.insert(0, str(ROOT / "tests" / "support"))
-
-from postgres_server import NoPostgres, PostgresServer
+from stage.shell import PYTHON
 
 START_SECONDS_MAX: Final = 60.0
 END_SECONDS_MAX: Final = 10.0
@@ -101,13 +96,11 @@ def _ranvier(_: Bench, data: Path, port: int, __: contextlib.ExitStack) -> Argv:
 
 
 def _ranvier_postgresql(bench: Bench, data: Path, port: int, beside: contextlib.ExitStack) -> Argv:
-    try:
-        server = PostgresServer()
-    except NoPostgres as missing:
-        raise Failure(str(missing), "install it to measure the journal on it too") from missing
-    beside.callback(server.remove)
-    server.start()
-    return [*_ranvier(bench, data, port, beside), "--journal", server.url()]
+    # Its client is needed for this row alone.
+    from stage import postgresql
+
+    url = beside.enter_context(postgresql.beside())
+    return [*_ranvier(bench, data, port, beside), "--journal", url]
 
 
 def _rust(bench: Bench, data: Path, port: int, _: contextlib.ExitStack) -> Argv:
