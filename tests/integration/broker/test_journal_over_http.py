@@ -115,6 +115,7 @@ async def wire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         bin_dir=tmp_path,
         executions_dir=tmp_path,
         home="/",
+        home_dir=None,
         ready_port=0,
         mounts=(),
     )

@@ -118,7 +118,7 @@ async def container(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
     await container.bridge.close(5.0 if container.launcher.poll() is None else 0.0)
     container.launcher.terminate()
     container.launcher.wait(10)
-    assert container.processes() == []
+    await until(lambda: container.processes() == [], "something was left behind")
 
 
 async def test_streams_status_and_environment_pass(container: Container) -> None:
@@ -159,7 +159,7 @@ async def test_what_a_child_leaves_behind_goes_with_it(container: Container) -> 
         pytest.skip("without process groups an orphan can not be found")
     _, heard = container.run("sleep 1000 & exit 3")
     await until(lambda: heard.status == 3, "no exit")
-    assert container.processes() == []
+    await until(lambda: container.processes() == [], "something was left behind")
 
 
 async def test_a_reset_kills_all_and_new_children_come_after_it(container: Container) -> None:
@@ -169,7 +169,7 @@ async def test_a_reset_kills_all_and_new_children_come_after_it(container: Conta
     container.bridge._reset()
     _, new = container.run("echo new")
     await until(lambda: new.status == 0, "the new one did not run")
-    assert not set(before) & set(container.processes())
+    await until(lambda: not set(before) & set(container.processes()), "an old one lives")
 
 
 async def test_a_signal_before_the_start_is_not_lost(container: Container) -> None:
@@ -218,7 +218,7 @@ async def test_term_kills_the_deaf_after_a_grace(container: Container) -> None:
     await until(lambda: deaf.out == b"on\n", "not running")
     container.launcher.terminate()
     assert await asyncio.to_thread(container.launcher.wait, 10) == 0
-    assert container.processes() == []
+    await until(lambda: container.processes() == [], "something was left behind")
 
 
 async def test_a_launcher_started_anew_means_that_its_children_are_gone(

@@ -7,12 +7,13 @@ the journal's absence a minute.
 import asyncio
 import json
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import pytest
-from axon_client import Event, payload
+from axon_client import FACT_SECONDS_MAX, Event, payload
 from broker_box import Box, peak_mib
 from dialects import SCRIPTED
 
@@ -88,8 +89,16 @@ async def test_a_flood_of_updates_is_whole_and_in_order_in_bounded_memory(devbox
 
 def deaf_while(path: Path, agent: Sequence[str]) -> tuple[str, ...]:
     """An agent that never reads its stdin while the file is there, then the agent itself."""
-    path.touch()
-    return ("/bin/sh", "-c", f'[ ! -e {path} ] || exec sleep 600; exec "$0" "$@"', *agent)
+    path.write_text("for the next")
+    deaf = f"echo now >{path}; exec sleep 600"
+    return ("/bin/sh", "-c", f'[ ! -e {path} ] || {{ {deaf}; }}; exec "$0" "$@"', *agent)
+
+
+def wait_until_deaf(path: Path) -> None:
+    deadline = time.monotonic() + FACT_SECONDS_MAX
+    while path.read_text() != "now\n":
+        assert time.monotonic() < deadline, "the agent was not started"
+        time.sleep(0.01)
 
 
 async def test_an_agent_that_never_reads_its_stdin_loses_its_turn_and_no_more(
@@ -101,6 +110,7 @@ async def test_an_agent_that_never_reads_its_stdin_loses_its_turn_and_no_more(
     trigger = await devbox.publish("user.message", {"content": "x" * 3_000_000})
     devbox.start()
     await devbox.seen("turn.started", trigger)
+    await asyncio.to_thread(wait_until_deaf, is_deaf)
     is_deaf.unlink()
     end = payload(await devbox.ended(trigger))
     assert (end["reason"], end["error"]) == ("silence", "the agent said nothing for 1 s")
