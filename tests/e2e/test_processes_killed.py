@@ -24,6 +24,8 @@ from stage.forward import ApiForward
 from stage.kube_calls import Kube, KubeProxy
 from stage.release import IMAGE
 
+pytestmark = pytest.mark.disturbs_release
+
 BOXES, ROUNDS_OF_EACH = (10, 10) if os.environ.get("RANVIER_SOAK") else (2, 2)
 IDLE_SECONDS = 1
 EARLY_SECONDS, LATE_SECONDS = 0.5, 4.0
