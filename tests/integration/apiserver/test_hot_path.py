@@ -2,6 +2,7 @@
 the time it takes: answers, order, limits and ends are those of the ordinary way."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -43,8 +44,10 @@ class Wire:
         async with asyncio.timeout(20):
             return await self._reader.read()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self._writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
 
 
 @asynccontextmanager
@@ -53,7 +56,7 @@ async def wire(port: int) -> AsyncIterator[Wire]:
     try:
         yield connection
     finally:
-        connection.close()
+        await connection.close()
 
 
 def request(path: str, body: bytes, **headers: str) -> bytes:
