@@ -196,14 +196,14 @@ def test_a_line_that_is_no_text_and_one_too_long_are_told_and_change_nothing_els
     heard = listener.heard([lines([*before, no_text, b"x" * size, *after])])
     excerpt = no_text[:EXCERPT_CHARACTERS].decode(errors="replace")
     garbage = Garbage("not UTF-8", excerpt)
-    [complaint] = [
-        fact
-        for fact in heard
+    [at] = [
+        number
+        for number, fact in enumerate(heard)
         if isinstance(fact, Complaint) and f"a line of {size} bytes" in fact.message
     ]
-    assert complaint.kind == "line_too_long"
-    for fact in (garbage, complaint):
-        heard.remove(fact)
+    told = heard[at - 1 : at + 1]
+    assert told == [garbage, Complaint("line_too_long", told[1].message)]
+    del heard[at - 1 : at + 1]
     assert heard == listener.heard([lines([*before, *after])])
 
 

@@ -224,8 +224,8 @@ def test_the_timeline_shows_every_event_as_it_is(
         shown = timeline_event(event, protocol)
         assert shown.axon_event is event
         assert shown.data is None or shown.data == json.loads(event.payload)
-        expected = {"acp_protocol", "claude_protocol", "codex_protocol", "system", "unknown"}
-        assert shown.kind in expected
+        agents = {"acp_protocol", "claude_protocol", "codex_protocol", "pi_protocol"}
+        assert shown.kind in agents | {"system", "unknown"}
 
 
 def is_terminal(event: AxonEvent) -> bool:
