@@ -190,9 +190,10 @@ def _command(places: Places) -> list[str]:
 
 def _wrapper(places: Places) -> Path:
     """An executable that runs our wrapper with this very Python (no start-up files, no site
-    packages: 20 ms)."""
-    path = places.state / "runc-wrapper"
-    python, module = os.path.realpath(sys.executable), Path(runtime_wrapper.__file__)
+    packages: 20 ms). The daemon outlives the checkout that started it, so the wrapper is copied."""
+    path, module = places.state / "runc-wrapper", places.state / "runtime_wrapper.py"
+    module.write_text(Path(runtime_wrapper.__file__).read_text())
+    python = os.path.realpath(sys.executable)
     path.write_text(f'#!/bin/sh\nexec {shlex.quote(python)} -IS {shlex.quote(str(module))} "$@"\n')
     path.chmod(0o755)
     return path

@@ -9,13 +9,18 @@ from collections.abc import AsyncIterator, Mapping
 import pytest
 import pytest_asyncio
 from axon_client import AxonClient
-from dialects import Acp, Claude, Codex, Dialect, Memory
+from dialects import Acp, Claude, Codex, Dialect, Memory, Pi
 from journeys import Box, namespace_for_boxes
 from ranvier.verify import verify
 from stage.forward import ApiForward
 from stage.shell import ROOT
 
-AGENTS: Mapping[str, Dialect] = {"claude": Claude(), "claude-agent-acp": Acp(), "codex": Codex()}
+AGENTS: Mapping[str, Dialect] = {
+    "claude": Claude(),
+    "claude-agent-acp": Acp(),
+    "codex": Codex(),
+    "pi": Pi(),
+}
 """By the name of the manifest in examples/agents/; opencode has its journeys in the other files."""
 SHOWN_MODEL = "scripted-model.ranvier-demo.svc"
 SHOWN_IDLE = "idleTimeSeconds: 10"

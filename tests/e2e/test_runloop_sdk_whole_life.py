@@ -36,7 +36,8 @@ async def journey(
         "JOURNEY_PROMPT": json.dumps("[[text Hello.]]"),
     }
     here = ("-n", NAMESPACE, "delete", "--wait=false", "--ignore-not-found")
-    found = [box for box in await sdk.api.devboxes.list(limit=100) if box.name == name]
+    page = await sdk.api.devboxes.list(limit=100)
+    found = [box for box in page.devboxes if box.name == name]
     names = [f"devbox/{(box.model_extra or {})['ranvier']['name']}" for box in found]
     await kubectl(env, *here, f"blueprint/{name}", *names)
     await sdk.aclose()
