@@ -35,7 +35,9 @@ class Killer:
 
     async def _kill_container(self, node: str, container: str) -> None:
         inspect = "crictl inspect --output go-template --template '{{.info.pid}}'"
-        shell = f"kill -9 $({inspect} {container})"
+        # Of a container that has ended meanwhile it says 0, which would be the shell's own group.
+        found = '[ "$pid" -gt 1 ] || { echo not found >&2; exit 1; }'
+        shell = f'pid=$({inspect} {container}) && {{ {found}; }} && kill -9 "$pid"'
         try:
             await asyncio.to_thread(read, ["docker", "exec", node, "sh", "-c", shell], self.env)
         except CommandFailed as failed:
