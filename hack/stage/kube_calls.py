@@ -15,6 +15,8 @@ from typing import Any, Final, Self
 
 import httpx
 
+BUSY_TRIES_MAX: Final = 30
+BUSY_SECONDS: Final = 1.0
 PARALLEL: Final = 32
 """Calls under way at once."""
 CALL_SECONDS_MAX: Final = 60.0
@@ -135,9 +137,13 @@ class Kube:
     ) -> RawObject:
         content = None if body is None else json.dumps(body)
         headers = {"content-type": content_type} if content is not None else {}
-        answer = await self.http.request(
-            method, path, content=content, params=query, headers=headers
-        )
+        for _ in range(BUSY_TRIES_MAX):
+            answer = await self.http.request(
+                method, path, content=content, params=query, headers=headers
+            )
+            if answer.status_code != 429:  # "come again": a new resource's storage starts, say
+                break
+            await asyncio.sleep(BUSY_SECONDS)
         found: RawObject = _checked(method, path, answer).json()
         return found
 
