@@ -32,15 +32,15 @@ async def test_looking_at_a_sleeping_devbox_neither_wakes_it_nor_writes_to_it(
             await looked_at(box, runloop)
         assert await version(box) == asleep
         assert not await box.pod_uid()
-        check_history(talk)
+        check_history(talk, frozenset({"user.message"}))
 
 
 async def looked_at(box: Box, runloop: AsyncRunloop) -> None:
     """By everybody who may, again and again."""
-    uid = (await box.get("devbox"))["metadata"]["uid"]
+    devbox_id = "dbx_" + (await box.get("devbox"))["metadata"]["uid"]
     end = time.monotonic() + LOOKED_AT_SECONDS
     while time.monotonic() < end:
-        assert (await runloop.devboxes.retrieve(uid)).status == "suspended"
+        assert (await runloop.devboxes.retrieve(devbox_id)).status == "suspended"
         await runloop.devboxes.list(limit=10)
         await runloop.axons.events.list(box.axon_id)
         await asyncio.sleep(0.2)
@@ -65,7 +65,7 @@ async def test_a_hold_is_broken_by_no_event_and_its_spec_is_written_by_nobody_el
 
         await operating_mode(box, "Running")
         assert (await talk.turn_end(waiting)).event_type == "turn.completed"
-        check_history(talk)
+        check_history(talk, frozenset({"user.message"}))
 
 
 async def operating_mode(box: Box, mode: str) -> dict[str, Any]:
