@@ -11,18 +11,16 @@ by `--resume` and is asked for its history. Each line of the trace is ``{"dir": 
 commands, skills), of which no test takes anything, are emptied.
 """
 
-import argparse
 import json
 import os
-import shlex
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from model.recording import Json, Process, Trace, scripted_model, without, written
+from model import recording
+from model.recording import Json, Process, Trace, without
 
 FLAGS = [
     *("--print", "--input-format", "stream-json", "--output-format", "stream-json"),
@@ -110,14 +108,11 @@ def record(command: list[str], home: Path, port: int) -> Trace:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Record Claude Code against the scripted model.")
-    parser.add_argument("command", help="how it is started, in one string, without its flags")
-    parser.add_argument("output", type=Path, help="the trace is written here")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, scripted_model() as port:
-        home = Path(folder).resolve()
-        trace = record(shlex.split(options.command), home, port)
-        options.output.write_text(written(without(trace, LISTS_CUT), home))
+    recording.main(
+        "Record Claude Code against the scripted model. Its command is without flags.",
+        record,
+        lambda trace: without(trace, LISTS_CUT),
+    )
 
 
 if __name__ == "__main__":

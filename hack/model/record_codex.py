@@ -9,20 +9,18 @@ command (asking for approval); after SIGKILL the thread is resumed; after anothe
 a turn of it is interrupted. Each time it is asked for its history.
 """
 
-import argparse
 import json
 import os
-import shlex
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from model import recording
 from model.record_acp import HISTORY
-from model.recording import Json, Process, Trace, scripted_model, written
+from model.recording import Json, Process, Trace
 
 CLIENT: Json = {"clientInfo": {"name": "ranvier-recorder", "version": "0"}}
 FIRST_PROMPT = "My word is PELICAN. [[ask printf hi > proof.txt]] [[text done]]"
@@ -146,14 +144,7 @@ def record(command: list[str], home: Path, port: int) -> Trace:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Record Codex against the scripted model.")
-    parser.add_argument("command", help="how the agent is started, in one string")
-    parser.add_argument("output", type=Path, help="the trace is written here")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, scripted_model() as port:
-        home = Path(folder).resolve()
-        trace = record(shlex.split(options.command), home, port)
-        options.output.write_text(written(trace, home))
+    recording.main("Record Codex against the scripted model.", record)
 
 
 if __name__ == "__main__":

@@ -10,18 +10,16 @@ the session by `switch_session` and is asked for its history. Each line of the t
 system prompt, of which no test takes anything, is cut.
 """
 
-import argparse
 import json
 import os
-import shlex
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from model.recording import Json, Process, Trace, scripted_model, written
+from model import recording
+from model.recording import Json, Process, Trace
 
 FLAGS = ["--mode", "rpc"]
 FIRST = "My word is PELICAN. [[bash touch asked.txt]] [[text done]]"
@@ -132,15 +130,11 @@ def without_system_prompt(value: Any) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Record Pi against the scripted model.")
-    parser.add_argument("command", help="how it is started, in one string, without its flags")
-    parser.add_argument("output", type=Path, help="the trace is written here")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, scripted_model() as port:
-        home = Path(folder).resolve()
-        trace = record(shlex.split(options.command), home, port)
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(written(without_system_prompt(trace), home))
+    recording.main(
+        "Record Pi against the scripted model. Its command is without flags.",
+        record,
+        without_system_prompt,
+    )
 
 
 if __name__ == "__main__":

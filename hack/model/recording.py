@@ -4,20 +4,25 @@ Each line of a trace is ``{"dir": "in" | "out", "msg": …}``: "in" is what went
 what it said.
 """
 
+import argparse
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
 Json = dict[str, Any]
 Trace = list[Json]
+Record = Callable[[list[str], Path, int], Trace]
+"""Lives of an agent by its command, a home of its own and the port of its model."""
 
 # A loaded machine took 4.2 s for the slowest step seen; an agent silent for this long is stuck.
 STEP_SECONDS_MAX = 60.0
@@ -125,3 +130,16 @@ def without(value: Any, lists: Container[str]) -> Any:
         name: [] if name in lists and isinstance(member, list) else without(member, lists)
         for name, member in kept.items()
     }
+
+
+def main(description: str, record: Record, shown: Callable[[Trace], Any] = list) -> None:
+    """A recorder's command line. `shown`: what of the trace is written."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("command", help="how the agent is started, in one string")
+    parser.add_argument("output", type=Path, help="the trace is written here")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, scripted_model() as port:
+        home = Path(folder).resolve()
+        trace = record(shlex.split(options.command), home, port)
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(written(shown(trace), home))
