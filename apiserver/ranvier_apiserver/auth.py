@@ -121,9 +121,10 @@ def require_operator(principal: Principal) -> None:
         raise Forbidden("Only the operator may call this.")
 
 
-def require_broker(principal: Principal, devbox_uid: str) -> None:
+def require_broker(principal: Principal, devbox_uid: str) -> Broker:
     if not isinstance(principal, Broker) or principal.devbox_uid != devbox_uid:
         raise Forbidden(f"Only the broker of devbox {devbox_uid!r} may call this.")
+    return principal
 
 
 def read_keys(path: Path) -> dict[bytes, ApiKey]:

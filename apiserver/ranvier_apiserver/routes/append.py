@@ -9,20 +9,21 @@ from ranvier_apiserver import audit, auth, bodies, hot_path
 from ranvier_apiserver.auth import Principal
 from ranvier_apiserver.errors import InvalidField, PayloadTooLarge
 from ranvier_apiserver.hot_path import Reply
+from ranvier_apiserver.identities import Broker
 from ranvier_apiserver.routes.described import Operation, described
 from ranvier_apiserver.routes.hot import HotRoute, refuse
 
 
 @described(Operation(answers=(AppendAnswer,), bodies=(AppendRequest,)))
-class Append(HotRoute):
+class Append(HotRoute[Broker]):
     """Append a batch of a mount's broker, all of it or nothing"""
 
     body_bytes_max = bodies.APPEND_BODY_BYTES_MAX
 
-    def allow(self, scope: Scope, caller: Principal) -> None:
-        auth.require_broker(caller, scope["path_params"]["uid"])
+    def allow(self, scope: Scope, caller: Principal) -> Broker:
+        return auth.require_broker(caller, scope["path_params"]["uid"])
 
-    def begin(self, scope: Scope, caller: Principal, body: bytes, reply: Reply) -> None:
+    def begin(self, scope: Scope, caller: Broker, body: bytes, reply: Reply) -> None:
         uid, index = scope["path_params"]["uid"], _index(scope["path_params"]["index"])
         request = bodies.parse(AppendRequest, body)
         if any(payload_bytes(event.payload) > PAYLOAD_BYTES_MAX for event in request.events):

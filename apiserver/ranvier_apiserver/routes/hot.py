@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -16,8 +16,10 @@ from ranvier_apiserver.routes.context import Context
 
 log = logging.getLogger(__name__)
 
+Allowed = TypeVar("Allowed", bound=Principal)
 
-class HotRoute(ABC):
+
+class HotRoute(ABC, Generic[Allowed]):
     """A plain ASGI endpoint that also implements `HotPath`, for callers that are known."""
 
     body_bytes_max: ClassVar[int]
@@ -26,11 +28,11 @@ class HotRoute(ABC):
         self._context = context
 
     @abstractmethod
-    def allow(self, scope: Scope, caller: Principal) -> None:
-        """Raises when this caller may not call it. Asked before its body is read."""
+    def allow(self, scope: Scope, caller: Principal) -> Allowed:
+        """The caller as one who may call it, or raises. Asked before its body is read."""
 
     @abstractmethod
-    def begin(self, scope: Scope, caller: Principal, body: bytes, reply: Reply) -> None:
+    def begin(self, scope: Scope, caller: Allowed, body: bytes, reply: Reply) -> None:
         """Sees to the request: replies later, or raises and never replies."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,8 +44,7 @@ class HotRoute(ABC):
                 answer.set_result(Response(body, status, raw))
 
         try:
-            caller = await self._context.authenticator.principal(scope)
-            self.allow(scope, caller)
+            caller = self.allow(scope, await self._context.authenticator.principal(scope))
             body = await self._context.intake.read(scope, receive, self.body_bytes_max)
             self.begin(scope, caller, body, reply)
         except Exception as error:
@@ -55,8 +56,7 @@ class HotRoute(ABC):
         if (caller := self._context.authenticator.known(scope)) is None:
             return False
         try:
-            self.allow(scope, caller)
-            self.begin(scope, caller, body, reply)
+            self.begin(scope, self.allow(scope, caller), body, reply)
         except Exception as error:
             refuse(reply, error)
         return True

@@ -13,7 +13,7 @@ from ranvier.events import PAYLOAD_BYTES_MAX, NewEvent, Origin, payload_bytes
 from starlette.types import Scope
 
 from ranvier_apiserver import audit, auth, bodies, hot_path
-from ranvier_apiserver.auth import Principal
+from ranvier_apiserver.auth import ApiKey, Principal
 from ranvier_apiserver.errors import BadInput, PayloadTooLarge
 from ranvier_apiserver.hot_path import Reply
 from ranvier_apiserver.journal.store import Published
@@ -72,16 +72,15 @@ class PublishBatch(RootModel[list[PublishBody]]):
         },
     )
 )
-class Publish(HotRoute):
+class Publish(HotRoute[ApiKey]):
     """Publish an event, or an array of events of which all are appended or none"""
 
     body_bytes_max = bodies.PUBLISH_BODY_BYTES_MAX
 
-    def allow(self, scope: Scope, caller: Principal) -> None:
-        auth.require(caller, auth.Scope.AXONS_PUBLISH)
+    def allow(self, scope: Scope, caller: Principal) -> ApiKey:
+        return auth.require(caller, auth.Scope.AXONS_PUBLISH)
 
-    def begin(self, scope: Scope, caller: Principal, body: bytes, reply: Reply) -> None:
-        key = auth.require(caller, auth.Scope.AXONS_PUBLISH)
+    def begin(self, scope: Scope, caller: ApiKey, body: bytes, reply: Reply) -> None:
         expected = expected_head(scope["headers"])
         events, text = _read(body)
 
@@ -92,7 +91,7 @@ class Publish(HotRoute):
             audit.note(scope, sequence=done.sequence, events=done.count)
             reply(200, text(done), hot_path.JSON)
 
-        axon_id, once = scope["path_params"]["axon_id"], once_of(scope, key)
+        axon_id, once = scope["path_params"]["axon_id"], once_of(scope, caller)
         self._context.store.publish_then(axon_id, events, once, expected, then)
 
 
