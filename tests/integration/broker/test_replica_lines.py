@@ -75,7 +75,7 @@ async def test_a_call_outlasts_the_death_of_the_replica_that_held_the_line(
     await devbox.cmd.exec("true")
     one.kill()
     asked = asyncio.ensure_future(devbox.cmd.exec("echo once >>count; cat count"))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # it is asked while the replica that held the line is down
     await asyncio.to_thread(one.start)
     result = await asked
     assert await result.stdout() == "once\n"
