@@ -12,6 +12,7 @@
 #   eof ID              let go of the run's stdin: it ends with what the broker has written
 #   reset TOKEN         kill every child, but no run; tell the runs that there are, then answer
 #                       `ready TOKEN` when the children are gone
+#   stop -              end everything, first gently, then itself; the launcher's own word on TERM
 # Reports go as lines to IO_DIR/events:
 #   ready TOKEN         (`ready -` when the launcher itself has started)
 #   running ID
@@ -26,6 +27,9 @@
 # A child becomes the leader of a process group, so that a signal reaches what it started: by the
 # shell's job control where that works without a terminal (bash, ksh), else by `setsid` (dash and
 # busybox images have it), else the tree of its children is walked through /proc.
+#
+# Two processes: one serves, and the container's first one only waits for it. A shell that is about
+# to block in `read` misses a TERM that comes in that very moment; in `wait` it does not.
 
 GRACE_SECONDS=3 # between TERM and KILL when the pod goes; the broker's own stop is gentler
 io=$1
@@ -111,7 +115,7 @@ children= # words ID:KEEPER_PID
 runs=     # the same
 
 forget_the_dead() {
-  jobs >/dev/null 2>&1 # makes every shell reap, orphans of the agents included when it is PID 1
+  jobs >/dev/null 2>&1 # makes every shell reap
   keep_living $children
   children=$alive
   keep_living $runs
@@ -171,14 +175,23 @@ stop() {
   for child in $runs; do echo >"$io/${child%:*}/taken"; done # nobody will come for it
   { sleep "$GRACE_SECONDS"; signal_all KILL $children $runs; } </dev/null >/dev/null 2>&1 3<&- 4<&- &
   await_all $children $runs
-  kill "$!" 2>/dev/null
+  kill -KILL "$!" 2>/dev/null # it ignores TERM as this shell does
   exit 0
 }
 
-serve() {
+watch_over() { # what serves; as PID 1 it also reaps the orphans that agents leave, in `wait`
   exec 3<>"$io/control" 4<>"$io/events" || exit 1
-  trap stop TERM INT
-  trap : CHLD # ends the wait in `read`, so that the dead are reaped at once
+  # Said once: a second `stop` would be read by the launcher that follows in the same pod.
+  trap 'trap "" TERM INT; interrupted=1; echo "stop -" >&3' TERM INT
+  serve &
+  pid=$!
+  await_exit
+  exit "$status"
+}
+
+serve() {
+  trap : TERM INT # one for the whole group: the process above says `stop`
+  trap : CHLD     # ends the wait in `read`, so that the dead are reaped at once
   echo "ready -" >&4
   while :; do
     verb=
@@ -191,6 +204,7 @@ serve() {
       run) run "$id" ;;
       signal) [ -n "$name" ] && signal_child "$id" "$name" ;;
       eof) end_input "$id" ;;
+      stop) stop ;;
       reset)
         signal_all KILL $children
         await_all $children
@@ -202,4 +216,4 @@ serve() {
   done
 }
 
-if [ $# -ge 2 ]; then keep "$2" "${3-}"; else serve; fi
+if [ $# -ge 2 ]; then keep "$2" "${3-}"; else watch_over; fi

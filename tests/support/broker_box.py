@@ -207,6 +207,8 @@ class Box(AxonClient):
         return _end(self.broker, by)
 
     def stop_launcher(self, *, by: signal.Signals = signal.SIGTERM) -> int:
+        if by is signal.SIGKILL and self.launcher is not None:
+            os.killpg(self.launcher.pid, by)  # nothing of a container outlives its first process
         return _end(self.launcher, by)
 
     def agents(self) -> list[int]:

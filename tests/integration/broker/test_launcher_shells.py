@@ -5,6 +5,7 @@ too, the tree of children is walked. Each way must keep the same promises.
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -106,9 +107,16 @@ class Container:
         return found
 
     def zombies(self) -> list[str]:
-        children = Path(f"/proc/{self.launcher.pid}/task/{self.launcher.pid}/children")
-        states = [Path(f"/proc/{pid}/stat") for pid in children.read_text().split()]
-        return [s.read_text() for s in states if s.exists() and ") Z " in s.read_text()]
+        """Of the launcher's own processes, and of what they started."""
+        found, parents = [], [self.launcher.pid]
+        while parents:
+            parent = parents.pop()
+            with contextlib.suppress(OSError):  # it may end meanwhile
+                kin = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+                parents += map(int, kin)
+                states = [Path(f"/proc/{pid}/stat").read_text() for pid in kin]
+                found += [state for state in states if ") Z " in state]
+        return found
 
 
 @pytest.fixture(params=SHELLS)
