@@ -218,7 +218,7 @@ class DevboxStatus(Model):
     pod_name: Annotated[str, Field(max_length=253)] | None = None
     """The pod, in the same namespace; absent while suspended."""
     home_volume_claim_name: Annotated[str, Field(max_length=253)] | None = None
-    """The claim behind the home directory; there while suspended too."""
+    """The claim behind the home directory: made with the first pod, and there while suspended."""
     image: Annotated[str, Field(max_length=1024)] | None = None
     """The image of the pod, or of the next one while suspended."""
     wake: Wake | None = None

@@ -35,6 +35,68 @@ async def test_a_new_devbox_gets_a_claim_and_a_pod_of_the_first_generation(world
     assert status.image == "agents:1"
 
 
+async def test_a_devbox_made_suspended_has_no_claim_before_its_first_start(world: World) -> None:
+    """A claim that nobody mounts would wait for its first pod, and have events written about it."""
+    await world.begin(operatingMode="Suspended")
+    assert (world.pod, world.claim) == (None, None)
+    assert world.says(SUSPENDED) == ("True", "OwnerRequested")
+    assert world.devbox.status.home_volume_claim_name is None
+    world.own(operatingMode="Suspended", home={"size": "2Gi", "deletionPolicy": "Retain"})
+    await world.look()
+    assert world.claim is None
+    world.cluster.writes.clear()
+    world.own(home={"size": "2Gi", "deletionPolicy": "Retain"})
+    await world.look()
+    made = [kind for verb, kind in world.cluster.writes if verb == "create" and kind != "Event"]
+    assert made == ["PersistentVolumeClaim", "Pod"]
+    assert world.claim is not None
+    assert world.claim["spec"]["resources"]["requests"]["storage"] == "2Gi"
+    assert not world.claim["metadata"].get("ownerReferences")
+    assert world.devbox.status.home_volume_claim_name == "box-home"
+
+
+async def test_a_devbox_that_never_started_is_woken_by_an_event_only_when_it_may_be(
+    world: World,
+) -> None:
+    await world.begin(operatingMode="Suspended")
+    world.publish()
+    await world.look()
+    assert (world.pod, world.claim) == (None, None)
+    world.own()
+    await world.look()
+    assert world.claim is not None
+    assert world.pod is not None
+
+
+async def test_a_devbox_that_never_started_is_shut_down_without_a_trace(world: World) -> None:
+    await world.begin(operatingMode="Suspended")
+    request = {"operation": "Shutdown", "generation": 1, "time": "2026-11-21T10:00:00Z"}
+    world.cluster.report(DEVBOXES, HERE, NAME, {"status": {"request": request}})
+    await world.look()
+    assert world.says(READY) == ("False", "ShutDown")
+    assert (world.pod, world.claim) == (None, None)
+
+
+async def test_a_claim_that_a_quota_refuses_at_the_first_start_is_tried_again_and_says_so(
+    world: World,
+) -> None:
+    await world.begin(operatingMode="Suspended")
+    world.own()
+    world.cluster.fail_next = Refused("exceeded quota: persistentvolumeclaims=0", status=403)
+    # What is refused is the claim, before any pod: nothing is left half made.
+    again = await world.look()
+    assert (world.pod, world.claim) == (None, None)
+    assert world.says(READY) == ("False", "QuotaExceeded")
+    condition = world.condition(READY)
+    assert condition is not None
+    assert "persistentvolumeclaims" in condition.message
+    assert again == pytest.approx(5)
+    world.clock.advance(5)
+    await world.look()
+    assert world.claim is not None
+    assert world.pod is not None
+
+
 async def test_it_is_ready_when_its_pod_is(world: World) -> None:
     await world.run()
     assert world.says(READY) == ("True", "AgentReady")
