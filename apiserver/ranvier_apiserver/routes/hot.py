@@ -52,10 +52,10 @@ class HotRoute(ABC, Generic[Allowed]):
         await (await answer)(scope, receive, send)
 
     def take(self, scope: Scope, body: bytes, reply: Reply) -> bool:
-        """Implements `HotPath`."""
-        if (caller := self._context.authenticator.known(scope)) is None:
-            return False
+        """Implements `HotPath`. Never raises: the server would take that for a broken request."""
         try:
+            if (caller := self._context.authenticator.known(scope)) is None:
+                return False
             self.begin(scope, self.allow(scope, caller), body, reply)
         except Exception as error:
             refuse(reply, error)

@@ -6,11 +6,15 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from api_process import KEY, READER, ApiServer, box_on, create
 from ranvier_apiserver import hot_path, serving
+from ranvier_apiserver.routes.context import Context
+from ranvier_apiserver.routes.publish import Publish
+from starlette.types import ASGIApp
 
 EVENT = {"event_type": "t", "origin": "USER_EVENT", "payload": "p", "source": "s"}
 Answer = tuple[int, dict[str, str], bytes]
@@ -185,6 +189,29 @@ async def test_a_broker_appends_to_its_own_mounts_alone(shared: ApiServer) -> No
             assert (await client.post(url, json={"epoch": 1, "batch": 1})).status_code == 403
 
 
+class Nobody:
+    """An authenticator that breaks when it is asked."""
+
+    def known(self, scope: Any) -> Any:
+        raise KeyError("a fault of ours")
+
+    principal = known
+
+
+@pytest.mark.parametrize("cut", [0, 1])
+async def test_a_fault_before_the_caller_is_known_is_answered_as_any_other(
+    cut: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish = Publish(cast(Context, SimpleNamespace(authenticator=Nobody())))
+    whole = request("/v1/axons/a/publish", json.dumps(EVENT).encode(), authorization="Bearer k")
+    async with serving_app(publish) as (port, _), wire(port) as connection:
+        await connection.send(*((whole[:-cut], whole[-cut:]) if cut else (whole,)))
+        status, headers, answer = await connection.answer()
+        assert (status, headers["content-type"]) == (500, "application/json")
+        assert json.loads(answer)["code"] == "internal_error"
+    assert ["a fault of ours" in str(record.exc_info) for record in caplog.records] == [True]
+
+
 class App:
     """Takes `/hot` the short way, and answers when it is told to; all else the ordinary way."""
 
@@ -211,8 +238,9 @@ class App:
 
 
 @asynccontextmanager
-async def serving_app(app: App) -> AsyncIterator[tuple[int, serving.QuietServer]]:
-    server = serving.server_for(app, app.stopping.set)
+async def serving_app(app: ASGIApp) -> AsyncIterator[tuple[int, serving.QuietServer]]:
+    stopping = app.stopping if isinstance(app, App) else asyncio.Event()
+    server = serving.server_for(app, stopping.set)
     listener = serving.listen("127.0.0.1", 0)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(server.serve(sockets=[listener]))
