@@ -75,21 +75,21 @@ class KubeApi:
         self._is_closed = True
         self._news.set()
 
-    def _guarded(self, request: Request) -> Served:
-        """The kind at this path, for who has the token. Raises _Answer otherwise."""
+    def guarded(self, request: Request) -> Served:
+        """The kind at this path, for who has the token. Raises Refusal otherwise."""
         if not hmac.compare_digest(request.headers.get("authorization", ""), self._admin):
-            raise _Answer(401, "Unauthorized", "the token is missing or wrong")
+            raise Refusal(401, "Unauthorized", "the token is missing or wrong")
         path = request.path_params
         served = served_at(path.get("group", ""), path["version"], path["plural"])
         if served is None:
-            raise _Answer(404, "NotFound", f"{path['plural']} are not served")
+            raise Refusal(404, "NotFound", f"{path['plural']} are not served")
         return served
 
     # --- collections
 
     async def _collection(self, request: Request) -> Response:
         async def answer() -> Response:
-            served = self._guarded(request)
+            served = self.guarded(request)
             namespace = request.path_params.get("namespace")
             if request.method == "POST":
                 body = await request.json()
@@ -145,7 +145,7 @@ class KubeApi:
 
     async def _one(self, request: Request) -> Response:
         async def answer() -> Response:
-            served, path = self._guarded(request), request.path_params
+            served, path = self.guarded(request), request.path_params
             place = served, path["namespace"], path["name"]
             body = await request.json() if await request.body() else {}
             match request.method:
@@ -165,7 +165,7 @@ class KubeApi:
 
     async def _status(self, request: Request) -> Response:
         async def answer() -> Response:
-            served, path = self._guarded(request), request.path_params
+            served, path = self.guarded(request), request.path_params
             place = served, path["namespace"], path["name"]
             if request.method == "GET":
                 return _found(served, path["name"], self._objects.get(*place))
@@ -181,8 +181,8 @@ class KubeApi:
 _ALL: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
-class _Answer(Exception):
-    """Ends a request with this answer."""
+class Refusal(Exception):
+    """Ends a request with this status; `reason` is Kubernetes' word for it."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -192,7 +192,7 @@ class _Answer(Exception):
 async def _answered(answer: Callable[[], Awaitable[Response]]) -> Response:
     try:
         return await answer()
-    except _Answer as error:
+    except Refusal as error:
         status, reason, message = error.status, error.reason, str(error)
     except Taken as error:
         status, reason, message = 409, "AlreadyExists", str(error)
@@ -207,7 +207,7 @@ async def _answered(answer: Callable[[], Awaitable[Response]]) -> Response:
 
 def _found(served: Served, name: str, body: RawObject | None) -> Response:
     if body is None:
-        raise _Answer(404, "NotFound", f'{served.plural} "{name}" not found')
+        raise Refusal(404, "NotFound", f'{served.plural} "{name}" not found')
     return JSONResponse(body)
 
 

@@ -114,7 +114,9 @@ class Place:
 
     async def __aenter__(self) -> "Place":
         self.objects.restore(self._shelf.objects())
-        _private(self.kubeconfig, json.dumps(kubeconfig(self._port, self._admin)))
+        _private(
+            self.kubeconfig, json.dumps(kubeconfig(f"http://127.0.0.1:{self._port}", self._admin))
+        )
         server = uvicorn.Server(
             uvicorn.Config(
                 self._kube.app,
@@ -217,14 +219,14 @@ class Place:
                 await processes.end(process, END_SECONDS)
 
 
-def kubeconfig(port: int, token: str) -> dict[str, object]:
+def kubeconfig(url: str, token: str) -> dict[str, object]:
     """For clients of the small Kubernetes; JSON is YAML."""
     context = {"cluster": "dev", "user": "dev", "namespace": NAMESPACE}
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "dev",
-        "clusters": [{"name": "dev", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+        "clusters": [{"name": "dev", "cluster": {"server": url}}],
         "users": [{"name": "dev", "user": {"token": token}}],
         "contexts": [{"name": "dev", "context": context}],
     }

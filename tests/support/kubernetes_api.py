@@ -1,58 +1,116 @@
-"""A Kubernetes API server over HTTP, in front of the operator's fake cluster.
+"""The small Kubernetes of `ranvier dev`, for tests that play its scheduler and kubelet themselves.
 
 So a real API server process of ours (or any Kubernetes client) and a real operator meet on one
-cluster without one. It serves what they use: lists, watches, get, create, merge patch, delete.
+cluster without one. Objects and API are `ranvier_dev`'s; here stands what only tests need: to see
+who asked, to be away, to have few namespaces, and to do by hand what others do in a cluster.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import uvicorn
-from ranvier_operator.errors import AlreadyExists, ClusterError, Conflict
-from ranvier_operator.kinds import AXONS, BLUEPRINTS, DEVBOXES, Kind, RawObject
-from ranvier_operator.testing import FakeCluster
+from ranvier_dev.clock import timestamp
+from ranvier_dev.kinds import Served
+from ranvier_dev.kube_api import KubeApi, Refusal
+from ranvier_dev.objects import Change, Objects, served_at
+from ranvier_dev.supervisor import kubeconfig
+from ranvier_dev.tokens import Tokens
+from ranvier_operator.kinds import WATCHED, Kind, RawObject
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
 
-SECRETS = Kind("Secret", "", "v1", "secrets", "ranvier.dev/secret")
+SECRETS = Kind("Secret", "", "v1", "secrets")
 NAMESPACES = ("here", "default")
-SERVED = {(kind.group, kind.plural): kind for kind in (AXONS, BLUEPRINTS, DEVBOXES, SECRETS)}
+TOKEN = "of-whoever-may-do-all"
+OPERATOR = "/operator"
+"""The way in of the operator: nobody counts its requests, and it is never away."""
+
+Watcher = Callable[[Kind, str, RawObject], None]
+
+
+class PlayedCluster:
+    """What users, schedulers and kubelets do. Everybody in `watchers` hears at once of what the
+    operator watches, `listeners` of every change."""
+
+    def __init__(self) -> None:
+        self.objects = Objects(lambda: str(uuid.uuid4()), timestamp, self._changed)
+        self.watchers: list[Watcher] = []
+        self.listeners: list[Callable[[Change], None]] = []
+
+    def apply(self, kind: Kind, namespace: str, name: str, spec: RawObject) -> RawObject:
+        """A user makes a resource or changes its spec."""
+        place = _served(kind), namespace, name
+        if (known := self.objects.get(*place)) is None:
+            return self.objects.create(*place[:2], {"metadata": {"name": name}, "spec": spec})
+        changed = self.objects.replace(*place, {**known, "spec": spec})
+        assert changed is not None
+        return changed
+
+    def erase(self, kind: Kind, namespace: str, name: str) -> None:
+        """A user deletes something, or a kubelet is done with it; its children go with it."""
+        self.objects.delete(_served(kind), namespace, name, grace=0)
+
+    def report(self, kind: Kind, namespace: str, name: str, patch: RawObject) -> None:
+        """A scheduler, kubelet or waker reports: merge-patches an object's status, and spec."""
+        if "status" in patch:
+            self.objects.patch(_served(kind), namespace, name, patch, status=True)
+        self.objects.patch(_served(kind), namespace, name, patch)
+
+    def peek(self, kind: Kind, namespace: str, name: str) -> RawObject | None:
+        return self.objects.get(_served(kind), namespace, name)
+
+    def all(self, kind: Kind) -> list[RawObject]:
+        return self.objects.select(_served(kind))
+
+    def time_text(self, plus: float = 0) -> str:
+        """The cluster's time, in some seconds from now."""
+        return timestamp(plus)
+
+    def _changed(self, change: Change) -> None:
+        for listener in self.listeners:
+            listener(change)
+        for kind in WATCHED:
+            labels = change.body["metadata"].get("labels") or {}
+            if _served(kind) == change.served and (not kind.selector or kind.selector in labels):
+                for watcher in self.watchers:
+                    watcher(kind, change.type, change.body)
 
 
 class KubernetesApi:
-    """`down` makes every request fail; `requests` counts them by verb and kind."""
+    """`down` makes every request fail but the operator's; `requests` counts the same ones by verb
+    and kind."""
 
-    def __init__(self, cluster: FakeCluster) -> None:
-        self.cluster = cluster
+    def __init__(self) -> None:
+        self.cluster = PlayedCluster()
         self.requests: list[tuple[str, str]] = []
-        self.down = False
         self.port = 0
-        self._events: list[tuple[int, str, str, RawObject]] = []
-        self._news = asyncio.Event()
-        cluster.watchers.append(self._heard)
-        core, named = "/api/v1", "/apis/{group}/{version}"
-        routes = [
-            Route(root + path, self._serve, methods=["GET", "POST", "PATCH", "DELETE"])
-            for root in (core, named)
-            for path in (
-                "/{plural}",
-                "/namespaces/{namespace}/{plural}",
-                "/namespaces/{namespace}/{plural}/{name}",
-                "/namespaces/{namespace}/{plural}/{name}/{part}",
-            )
-        ]
-        self._app = Starlette(routes=routes)
+        self._operators = KubeApi(self.cluster.objects, Tokens(), TOKEN)
+        self._front = _Front(self)
+        self.cluster.listeners.append(self._changed)
+
+    @property
+    def down(self) -> bool:
+        return self._front.is_down
+
+    @down.setter
+    def down(self, is_down: bool) -> None:
+        self._front.close()
+        self._front = _Front(self, is_down)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["KubernetesApi"]:
+        async def front(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._front.app(scope, receive, send)
+
+        app = Starlette(routes=[Mount(OPERATOR, self._operators.app), Mount("/", front)])
         config = uvicorn.Config(
-            self._app, port=self.port, log_config=None, lifespan="off", timeout_graceful_shutdown=1
+            app, port=self.port, log_config=None, lifespan="off", timeout_graceful_shutdown=1
         )
         server = uvicorn.Server(config)
         with config.bind_socket() as socket:
@@ -62,103 +120,41 @@ class KubernetesApi:
                 group.create_task(server._serve([socket]))
                 yield self
                 self.down = True
+                self._operators.close()
                 server.should_exit = True
 
-    def kubeconfig(self, folder: Path) -> str:
+    def kubeconfig(self, folder: Path, way_in: str = "") -> str:
         """A file that leads here."""
-        body = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "fake",
-            "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}],
-            "clusters": [{"name": "fake", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}],
-            "users": [{"name": "fake", "user": {"token": "fake"}}],
-        }
-        path = folder / "kubeconfig"
-        path.write_text(json.dumps(body))
+        path = folder / f"kubeconfig{way_in.replace('/', '-')}"
+        path.write_text(json.dumps(kubeconfig(f"http://127.0.0.1:{self.port}{way_in}", TOKEN)))
         return str(path)
 
-    # --- inside
+    def _changed(self, change: Change) -> None:
+        self._operators.changed(change)
+        self._front.changed(change)
 
-    async def _serve(self, request: Request) -> Response:
-        params = request.path_params
-        kind = SERVED.get((params.get("group", ""), params["plural"]))
-        if self.down or kind is None:
-            return _status(503 if self.down else 404, "", "not served here")
-        watches = request.query_params.get("watch") == "true"
-        self.requests.append(("WATCH" if watches else request.method, kind.name))
-        try:
-            if watches:
-                return self._watch(request, kind)
-            return await self._answer(request, kind)
-        except AlreadyExists as error:
-            return _status(409, "AlreadyExists", str(error))
-        except Conflict as error:
-            return _status(409, "Conflict", str(error))
-        except ClusterError as error:
-            return _status(error.status or 500, error.reason, str(error))
 
-    async def _answer(self, request: Request, kind: Kind) -> Response:
-        params, cluster = request.path_params, self.cluster
-        here, name = params.get("namespace"), params.get("name")
-        body = json.loads(await request.body() or b"{}")
-        if request.method == "POST":
-            if here not in NAMESPACES:
-                return _status(404, "NotFound", f'namespaces "{here}" not found')
-            return JSONResponse(await cluster.create(kind, body), 201)
-        if name is None:
-            items = list(await cluster.list(kind, [here] if here else []))
-            version = str(self._events[-1][0]) if self._events else "1"
-            return JSONResponse({"items": items, "metadata": {"resourceVersion": version}})
-        assert here is not None
-        found = await cluster.get(kind, here, name)
-        if found is None:
-            return _status(404, "NotFound", f'{kind.plural} "{name}" not found')
-        if request.method == "DELETE":
-            uid = body.get("preconditions", {}).get("uid", found["metadata"]["uid"])
-            if uid != found["metadata"]["uid"]:
-                return _status(409, "Conflict", "the UID is another one")
-            await cluster.delete(kind, here, name, uid=uid)
-        if request.method == "PATCH":
-            found = await self._patch(kind, here, name, body, params.get("part"))
-        return JSONResponse(found)
+class _Front(KubeApi):
+    """The way in that is watched and may be away."""
 
-    async def _patch(
-        self, kind: Kind, here: str, name: str, body: RawObject, part: str | None
-    ) -> RawObject | None:
-        if part == "status":
-            return await self.cluster.patch_status(kind, here, name, body["status"])
-        changed = await self.cluster.patch(kind, here, name, body)
-        if changed is None or "spec" not in body:
-            return changed
-        generation = {"metadata": {"generation": changed["metadata"]["generation"] + 1}}
-        return await self.cluster.patch(kind, here, name, generation)
+    def __init__(self, api: KubernetesApi, is_down: bool = False) -> None:
+        super().__init__(api.cluster.objects, Tokens(), TOKEN)
+        self._requests = api.requests
+        self.is_down = is_down
 
-    def _watch(self, request: Request, kind: Kind) -> Response:
+    def guarded(self, request: Request) -> Served:
+        if self.is_down:
+            raise Refusal(503, "ServiceUnavailable", "not served here")
+        served = super().guarded(request)
+        verb = "WATCH" if "watch" in request.query_params else request.method
+        self._requests.append((verb, served.kind))
         here = request.path_params.get("namespace")
-        version = int(request.query_params.get("resourceVersion") or 0)
-        return StreamingResponse(self._lines(kind, here, version), media_type="application/json")
-
-    async def _lines(self, kind: Kind, here: str | None, version: int) -> AsyncIterator[bytes]:
-        while not self.down:
-            news = self._news
-            for number, name, event_type, body in list(self._events):
-                mine = name == kind.name and here in (None, body["metadata"]["namespace"])
-                if number > version and mine:
-                    yield json.dumps({"type": event_type, "object": body}).encode() + b"\n"
-                version = max(version, number)
-            try:
-                await asyncio.wait_for(news.wait(), 0.2)
-            except TimeoutError:
-                continue
-
-    def _heard(self, kind: Kind, event_type: str, body: RawObject) -> None:
-        number = int(body["metadata"]["resourceVersion"])
-        self._events.append((number, kind.name, event_type, body))
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        if verb == "POST" and here not in NAMESPACES:
+            raise Refusal(404, "NotFound", f'namespaces "{here}" not found')
+        return served
 
 
-def _status(code: int, reason: str, message: str) -> Response:
-    body: dict[str, Any] = {"kind": "Status", "code": code, "reason": reason, "message": message}
-    return JSONResponse(body, code)
+def _served(kind: Kind) -> Served:
+    served = served_at(kind.group, kind.version, kind.plural)
+    assert served is not None, kind
+    return served

@@ -1,4 +1,4 @@
-"""Plays scheduler, kubelet and broker for the pods of a fake cluster, as fast as they come.
+"""Plays scheduler, kubelet and broker for the pods of a small cluster, as fast as they come.
 
 A pod is scheduled, becomes ready and its broker attaches to every mount; a pod that is asked to end
 is gone a moment later. `refuse` leaves new pods as they are.
@@ -10,16 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+from kubernetes_api import PlayedCluster
 from ranvier_operator.kinds import CLAIMS, PODS, Kind, RawObject
 from ranvier_operator.naming import GENERATION_ANNOTATION, volume_name
-from ranvier_operator.testing import FakeCluster
 
 ATTACH_TRIES = 200
 
 
 class PlayingKubelet:
     def __init__(
-        self, cluster: FakeCluster, api: httpx.AsyncClient, admit: Callable[[str, str], None]
+        self, cluster: PlayedCluster, api: httpx.AsyncClient, admit: Callable[[str, str], None]
     ) -> None:
         self._cluster = cluster
         self._api = api

@@ -1,4 +1,5 @@
-"""What the REST API relies on in Kubernetes: the same tests on a fake over HTTP and on a real one.
+"""What the REST API relies on in Kubernetes: the same tests on the one of `ranvier dev` and on a
+real one.
 
 The real one is used where a kubeconfig leads to it (`eval "$(hack/cluster env)"`), in a namespace
 of its own; elsewhere those tests are skipped and say so.
@@ -24,18 +25,17 @@ from ranvier_apiserver.kube.objects import (
     ObjectKind,
     RawObject,
 )
-from ranvier_operator.testing import FakeCluster
 
 BOUND = 20.0
 NAMESPACES = ObjectKind("Namespace", "", "v1", "namespaces")
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(params=["ranvier dev", "real"])
 async def place(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncIterator[tuple[KubernetesObjects, str]]:
-    if request.param == "fake":
-        async with KubernetesApi(FakeCluster()).serving() as api:
+    if request.param == "ranvier dev":
+        async with KubernetesApi().serving() as api:
             yield KubernetesObjects(cluster.connect(api.kubeconfig(tmp_path))), "here"
         return
     kubeconfig = kubeconfig_environment()["KUBECONFIG"]

@@ -1,4 +1,5 @@
-"""All that devboxes are made of, for tests: a real API server, a real operator, a fake cluster.
+"""All that devboxes are made of, for tests: a real API server, a real operator, and the small
+Kubernetes of `ranvier dev`.
 
 What a scheduler, a kubelet and a broker do is played (`playing_kubelet`), so a devbox's whole life
 takes a second here.
@@ -12,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from api_process import KEY, OPERATOR, ApiServer
+from kubernetes_api import OPERATOR as OPERATORS_WAY
 from kubernetes_api import KubernetesApi
 from playing_kubelet import PlayingKubelet
 from ranvier_operator.clock import SystemClock
+from ranvier_operator.cluster import KubernetesCluster
 from ranvier_operator.controller import Controller
 from ranvier_operator.journal import HttpJournal
 from ranvier_operator.kinds import BLUEPRINTS, DEVBOXES, PODS
 from ranvier_operator.settings import Settings
-from ranvier_operator.testing import FakeCluster
 from runloop_api_client import AsyncRunloopSDK
 from runloop_api_client.types import DevboxView
 
@@ -74,7 +76,7 @@ class Plant:
     async def clear(self) -> None:
         """As it was in the beginning: everybody works, and there is no devbox."""
         self.kubelet.refuse = self.api.down = False
-        for body in await self.cluster.list(DEVBOXES):
+        for body in self.cluster.all(DEVBOXES):
             self.cluster.erase(DEVBOXES, body["metadata"]["namespace"], body["metadata"]["name"])
 
         async def is_empty() -> bool:
@@ -97,7 +99,7 @@ async def until(fact: Callable[[], Any]) -> Any:
 @asynccontextmanager
 async def building(folder: Path) -> AsyncIterator[Plant]:
     """One for many tests: a process takes its time to start."""
-    api = KubernetesApi(FakeCluster(SystemClock()))
+    api = KubernetesApi()
     async with api.serving():
         server = ApiServer(folder)
         server.environment["KUBECONFIG"] = api.kubeconfig(folder)
@@ -106,7 +108,7 @@ async def building(folder: Path) -> AsyncIterator[Plant]:
         server.flags = ("--devboxes", "kubernetes", "--devbox-namespace", HERE)
         await asyncio.to_thread(server.start)
         try:
-            async with server.client() as broker, _operator(server, api.cluster):
+            async with server.client() as broker, _operator(server, api):
                 kubelet = PlayingKubelet(
                     api.cluster, broker, lambda token, uid: server.admit(**{token: uid})
                 )
@@ -133,16 +135,21 @@ async def _until_ready(plant: Plant) -> None:
 
 
 @asynccontextmanager
-async def _operator(server: ApiServer, cluster: FakeCluster) -> AsyncIterator[None]:
+async def _operator(server: ApiServer, api: KubernetesApi) -> AsyncIterator[None]:
     token = server.folder / "operator-token"
     token.write_text(OPERATOR)
     clock = SystemClock()
     journal = HttpJournal(api_url=server.url, token_file=str(token), clock=clock)
-    controller = Controller(cluster, journal, Settings(workers=4), clock)
-    cluster.watchers.append(controller.observe)
+    settings = Settings(workers=4)
+    kubeconfig = api.kubeconfig(server.folder, OPERATORS_WAY)
+    cluster = KubernetesCluster.connect(threads=settings.workers, kubeconfig=kubeconfig)
+    controller = Controller(cluster, journal, settings, clock)
+    cluster.guard = controller.election.require
+    api.cluster.watchers.append(controller.observe)
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(controller.run(stop))
         yield
         stop.set()
     await journal.close()
+    cluster.close()
