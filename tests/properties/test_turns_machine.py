@@ -7,7 +7,7 @@ everything is let run out: then nothing may be left unread, open or without its 
 
 To see it find a bug, take a guard away: the two lines in `one_turn.OneTurn.meant_by` that return
 AN_EARLIER_TURN are missed by no seed that was tried (8 of 8). The comparison with `asked` in
-`turns.TurnMachine._deliver_answer` takes luck (7 of 8); playbooks in tests/unit/broker pin it.
+`delivery.Delivery._answer` takes luck (7 of 8); playbooks in tests/unit/broker pin it.
 """
 
 import json
