@@ -27,6 +27,9 @@ CHECK_BYTES_MAX: Final = 1024**3
 BUSY_MS: Final = 5000
 """The only other lock holder is our own checkpoint, which takes milliseconds."""
 
+CHECKPOINT_BUSY_MS: Final = 250
+"""So long a forced checkpoint may wait for readers; publishes wait with it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -74,7 +77,7 @@ def read_only(path: Path) -> sqlite3.Connection:
 
 def checkpoint_connection(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    connection.execute(f"PRAGMA busy_timeout = {CHECKPOINT_BUSY_MS}")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     # A checkpoint must reach the disk before the log is begun anew.
     connection.execute("PRAGMA synchronous = FULL")

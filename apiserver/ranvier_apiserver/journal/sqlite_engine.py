@@ -49,6 +49,7 @@ class SqliteEngine:
 
     def begin(self, writes: bool) -> Sequence[Committed]:
         """Nobody else writes this file, so what is in memory is what is committed."""
+        self._checkpointer.between_commits(self._connection)
         return ()
 
     def known_answers(self, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:

@@ -100,7 +100,9 @@ async def test_a_power_cut_takes_nothing_that_was_acknowledged_or_seen(
 ) -> None:
     # Checkpoints in the middle of everything; the log is begun anew often.
     monkeypatch.setattr(checkpoint, "EVERY_SECONDS", 0.002)
+    monkeypatch.setattr(checkpoint, "LOG_PAGES_MAX", 5)
     monkeypatch.setattr(checkpoint, "LOG_BYTES_MAX", 100_000)
+    monkeypatch.setattr(checkpoint, "ROUNDS_WITHOUT_FORCE", 5)
     chance, ledger = random.Random(seed), Ledger()
     folder = tmp_path / "0"
     folder.mkdir()
