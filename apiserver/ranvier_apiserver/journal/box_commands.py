@@ -209,6 +209,8 @@ class Attach(Command[AttachAnswer]):
 class Append(Command[AppendAnswer]):
     """One batch of a broker: events, cursors, state and turn marks, all or nothing."""
 
+    appends: ClassVar = True
+
     uid: str
     index: int
     request: AppendRequest

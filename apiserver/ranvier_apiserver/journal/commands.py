@@ -24,6 +24,10 @@ AXON_BYTES_MAX: Final = 10 * 1024**3
 ANSWERS_KEPT_MS: Final = 24 * 3600 * 1000
 """A retry comes within minutes; a day leaves room for a client that slept."""
 
+SMALL_EVENTS: Final = 4
+SMALL_BYTES: Final = 64 * 1024
+"""Up to so many events and bytes a command is small."""
+
 TIDY_ROWS: Final = 500
 """Rows removed in one step of upkeep: short enough not to be felt by publishers."""
 
@@ -36,8 +40,15 @@ class Command(ABC, Generic[T]):
     once: ClassVar[bytes | None] = None
     reads: ClassVar[bool] = False
     """Changes nothing, so no lock is needed."""
+    appends: ClassVar[bool] = False
+    """Appends its events, and changes hardly anything besides."""
     events: ClassVar[int] = 1
     size: ClassVar[int] = 0
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it surely takes less time than the disk's sync after it."""
+        return self.appends and self.events <= SMALL_EVENTS and self.size <= SMALL_BYTES
 
     @abstractmethod
     def run(self, draft: Draft) -> T: ...
@@ -52,6 +63,8 @@ class Command(ABC, Generic[T]):
 @dataclass(frozen=True, slots=True)
 class Publish(Command[Published]):
     """Appends `batch`, at least one event, whole. `expected`: refused unless this is the head."""
+
+    appends: ClassVar = True
 
     axon_id: str
     batch: Sequence[NewEvent]

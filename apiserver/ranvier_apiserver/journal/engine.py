@@ -55,10 +55,13 @@ class ReadConnection(Protocol):
 
 
 class Engine(Protocol):
-    """The writer's side of a database. All calls come from the writer's thread, but `close`."""
+    """The writer's side of a database. One call at a time, from whoever has the writer's turn."""
 
     base: Base
     """What is committed, as of the last `begin`; `commit` moves it on."""
+
+    is_local: bool
+    """Whether a transaction waits for nothing but this machine's disk."""
 
     def begin(self, writes: bool) -> Sequence[Committed]:
         """Start a transaction and bring `base` up to date.

@@ -23,6 +23,7 @@ from ranvier_apiserver.clock import Clock
 from ranvier_apiserver.errors import AxonDeleted
 from ranvier_apiserver.event_filter import EVERYTHING, EventFilter
 from ranvier_apiserver.journal import box_commands, commands, pages
+from ranvier_apiserver.journal.backlog import Then
 from ranvier_apiserver.journal.engine import Engine
 from ranvier_apiserver.journal.reader import Reader
 from ranvier_apiserver.journal.store import (
@@ -36,7 +37,7 @@ from ranvier_apiserver.journal.store import (
     Page,
     Published,
 )
-from ranvier_apiserver.journal.writer import Then, Writer
+from ranvier_apiserver.journal.writer import Writer
 from ranvier_apiserver.state import Axon, Wake
 
 

@@ -40,6 +40,8 @@ DIALECT: Final = Dialect(
 class SqliteEngine:
     """Implements `engine.Engine` on the file in a folder, which it holds for itself alone."""
 
+    is_local = True
+
     def __init__(self, folder: Path) -> None:
         self._opened = opening.open_journal(folder)
         self._connection = self._opened.connection

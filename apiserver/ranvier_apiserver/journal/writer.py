@@ -1,65 +1,41 @@
-"""The one writer: a thread that commits whatever queued while the last sync ran (group commit).
+"""The one writer: commits whatever queued while the last sync ran (group commit), on a thread.
 
-No timer: a lone publish is written at once, a crowd shares one sync. The queue before it is bounded
-in events and bytes; when it is full the caller hears so at once (J8). Results reach the event loop
-only after COMMIT, once per batch.
+No timer: a lone publish is written at once, a crowd shares one sync. While the disk is quick, what
+comes alone is not even handed to the thread: the event loop commits it itself. Results reach the
+event loop only after COMMIT, once per batch, in the order of the commits.
 """
 
 import asyncio
-import enum
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from ranvier_apiserver.clock import Clock
-from ranvier_apiserver.errors import JournalFailed, RanvierError, TooBusy
+from ranvier_apiserver.errors import JournalFailed, RanvierError
 from ranvier_apiserver.journal import views
+from ranvier_apiserver.journal.backlog import Backlog, Job, Then
 from ranvier_apiserver.journal.base import Draft
 from ranvier_apiserver.journal.commands import Command
 from ranvier_apiserver.journal.engine import Engine, EngineError
+from ranvier_apiserver.journal.pace import Pace
 from ranvier_apiserver.journal.pulse import Pulse
 from ranvier_apiserver.journal.store import Committed
 from ranvier_apiserver.state import Axon, Wake
 
-BATCH_EVENTS_MAX: Final = 512
-BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
-"""A batch ends here, so that one sync never takes long; larger ones gained nothing (measured)."""
-
-QUEUE_EVENTS_MAX: Final = 8192
-QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024
-"""What may wait for the disk: under a second of work, and a known amount of memory."""
+HERE_JOBS_MAX: Final = 4
+"""More than so many at once are a crowd, which is the thread's."""
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-Then = Callable[[T, Exception | None], None]
-"""Takes a command's result, or the error when there is one (the result means nothing then)."""
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    command: Command[Any]
-    then: Then[Any]
-    result: Any = None
-    error: Exception | None = None
-
-
-class _Word(enum.Enum):
-    """What else is said to the thread."""
-
-    LOOK = enum.auto()
-    STOP = enum.auto()
-
 
 class Writer:
-    """Owns the engine. `submit`, `hand_in` and `stop` in the event loop; the rest is its thread's.
+    """Owns the engine. `submit`, `hand_in` and `stop` in the event loop.
 
-    The queue is the interpreter's own: a lock that both threads take was measured to hold up the
-    loop whenever the writer lost the interpreter while it had the lock.
+    Whoever has the turn works with the engine. The loop never waits for it: what it can not commit
+    at once it leaves to the thread.
     """
 
     def __init__(
@@ -69,13 +45,13 @@ class Writer:
         self._clock = clock
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[_Job | _Word] = queue.SimpleQueue()
-        self._kept: _Job | _Word | None = None
-        """Taken from the queue, but not into the last batch."""
-        # Of all jobs ever. Each is written by one thread only, so they need no lock.
-        self._given, self._given_events, self._given_bytes = 0, 0, 0
-        self._taken, self._taken_events, self._taken_bytes = 0, 0, 0
-        self._looking = False
+        self._backlog = Backlog()
+        self._turn = threading.Lock()
+        self._pace = Pace()
+        self._here: list[Job] = []
+        """What the loop will commit as soon as it has read what came together with it."""
+        # Batches of the thread. Each is written by one thread only.
+        self._worked, self._delivered = 0, 0
         self._stopping = False
         self.failure: str | None = None
         self.pulse = Pulse(time.perf_counter)
@@ -102,19 +78,18 @@ class Writer:
         queued, and then calls nobody."""
         if self.failure or self._stopping:
             raise JournalFailed(self.failure or "The API server is stopping; try again.")
-        if self._given > self._taken and (
-            self.waiting_events + command.events > QUEUE_EVENTS_MAX
-            or self._given_bytes - self._taken_bytes + command.size > QUEUE_BYTES_MAX
-        ):
-            raise TooBusy("More events wait for the disk than may wait; send this again soon.")
-        self._given += 1
-        self._given_events += command.events
-        self._given_bytes += command.size
-        self._queue.put(_Job(command, then))
+        self._backlog.expect_room(command)
+        job = Job(command, then)
+        if not self._may_go_here(command):
+            self._backlog.put(job)
+            return
+        self._here.append(job)
+        if len(self._here) == 1:
+            self._loop.call_soon(self._commit_here)
 
     @property
     def waiting_events(self) -> int:
-        return self._given_events - self._taken_events
+        return self._backlog.waiting_events
 
     def peek(self, axon_id: str) -> Axon | None:
         """The axon as last committed, if it is in memory; asks nobody, so a reader never waits."""
@@ -122,64 +97,67 @@ class Writer:
 
     def look(self) -> None:
         """Find out soon what others committed. From any thread; twice is as good as once."""
-        if not self._looking:
-            self._looking = True
-            self._queue.put(_Word.LOOK)
+        self._backlog.look()
 
     def stop(self) -> None:
         """Take nothing more. What is queued is committed, then the thread ends: see `join`."""
         if not self._stopping:
             self._stopping = True
-            self._queue.put(_Word.STOP)
+            self._leave_to_thread()
+            self._backlog.stop()
 
     def join(self) -> None:
         """Blocks until the thread has ended; call it off the event loop."""
         self._thread.join()
 
-    # --- the writer's thread
+    # --- in the event loop: a lone command, while the disk is quick
+
+    def _may_go_here(self, command: Command[Any]) -> bool:
+        return (
+            command.is_small
+            and self._pace.is_quick
+            and self._engine.is_local
+            and len(self._here) < HERE_JOBS_MAX
+            and self._backlog.is_empty
+        )
+
+    def _commit_here(self) -> None:
+        if not self._backlog.is_empty or not self._turn.acquire(blocking=False):
+            self._leave_to_thread()
+            return
+        jobs: list[Job] = []
+        try:
+            # What the thread committed before must be told before this.
+            if self._worked != self._delivered:
+                self._leave_to_thread()
+                return
+            jobs, self._here = self._here, jobs
+            seen = self._work(jobs) if jobs else []
+        finally:
+            self._turn.release()
+        self._deliver(jobs, seen)
+
+    def _leave_to_thread(self) -> None:
+        here, self._here = self._here, []
+        for job in here:
+            self._backlog.put(job)
+
+    # --- in the writer's thread
 
     def _run(self) -> None:
-        while (batch := self._take()) is not None:
-            seen = self._work(batch)
+        while (batch := self._backlog.take()) is not None:
+            with self._turn:
+                seen = self._work(batch)
+                self._worked += 1
             try:
-                self._loop.call_soon_threadsafe(self._deliver, batch, seen)
+                self._loop.call_soon_threadsafe(self._deliver_of_thread, batch, seen)
             except RuntimeError:
                 # The loop is gone: nobody waits for these any more, and what is committed stays.
                 return
 
-    def _take(self) -> list[_Job] | None:
-        """The next batch, without jobs when there is only to look; None when stopped."""
-        batch: list[_Job] = []
-        events = size = 0
-        item: _Job | _Word | None = self._kept or self._queue.get()
-        self._kept = None
-        while item is not None:
-            if isinstance(item, _Job):
-                events += item.command.events
-                size += item.command.size
-                if batch and (events > BATCH_EVENTS_MAX or size > BATCH_BYTES_MAX):
-                    self._kept = item
-                    break
-                batch.append(item)
-                self._taken_events += item.command.events
-                self._taken_bytes += item.command.size
-            elif item is _Word.STOP:
-                self._kept = item
-                break
-            else:
-                self._looking = False
-            item = self._next()
-        self._taken += len(batch)
-        return None if self._kept is _Word.STOP and not batch else batch
+    # --- by whoever has the turn
 
-    def _next(self) -> _Job | _Word | None:
-        """What else waits, if anything."""
-        try:
-            return self._queue.get_nowait()
-        except queue.Empty:
-            return None
-
-    def _work(self, batch: list[_Job]) -> list[Committed]:
+    def _work(self, batch: list[Job]) -> list[Committed]:
         """Run every job on one draft and commit it. Only a failed commit fails them all.
 
         Returns what became visible, in its order: what other replicas did comes first.
@@ -207,14 +185,16 @@ class Writer:
         wakes = self._wakes(draft)
         began = time.perf_counter()
         self._engine.commit(draft)
+        seconds = time.perf_counter() - began
+        self._pace.took(seconds)
         return Committed(
             [event for _, event, _ in draft.events],
             wakes,
             [a.axon_id for a in draft.axons.values() if a.deleted_at_ms is not None],
-            time.perf_counter() - began,
+            seconds,
         )
 
-    def _run_jobs(self, batch: list[_Job], draft: Draft) -> None:
+    def _run_jobs(self, batch: list[Job], draft: Draft) -> None:
         digests = [job.command.once for job in batch if job.command.once is not None]
         known = self._engine.known_answers(digests) if digests else {}
         for job in batch:
@@ -247,7 +227,7 @@ class Writer:
         )
         return [wake for wake in found if wake is not None]
 
-    def _fail(self, batch: list[_Job], error: Exception) -> None:
+    def _fail(self, batch: list[Job], error: Exception) -> None:
         self.pulse.end(False)
         if self.failure is None and not self._engine.passes(error):
             self.failure = f"The journal stopped after an error: {error}. It must be restarted."
@@ -256,10 +236,14 @@ class Writer:
         for job in batch:
             job.error = JournalFailed(f"The journal could not write: {error}. Send it again.")
 
-    # --- the event loop
+    # --- in the event loop, after a commit
 
-    def _deliver(self, batch: list[_Job], seen: list[Committed]) -> None:
-        """Answers and subscribers, after the commit. Subscribers first: neither waits on it."""
+    def _deliver_of_thread(self, batch: list[Job], seen: list[Committed]) -> None:
+        self._delivered += 1
+        self._deliver(batch, seen)
+
+    def _deliver(self, batch: list[Job], seen: list[Committed]) -> None:
+        """Answers and subscribers. Subscribers first: neither waits on it."""
         for committed in seen:
             self._on_commit(committed)
         for job in batch:

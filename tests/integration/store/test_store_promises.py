@@ -23,7 +23,7 @@ from ranvier_apiserver.errors import (
 )
 from ranvier_apiserver.event_filter import EventFilter
 from ranvier_apiserver.history import newest_first
-from ranvier_apiserver.journal import base, commands, pages, writer
+from ranvier_apiserver.journal import backlog, base, commands, pages
 from ranvier_apiserver.journal.engine import Engine
 from ranvier_apiserver.journal.engine_store import EngineStore
 from ranvier_apiserver.journal.store import AxonQuery, Committed, Published, Store
@@ -116,7 +116,7 @@ async def test_the_queue_before_the_disk_is_bounded(
         commit(engine, draft)
 
     monkeypatch.setattr(database.engine_class, "commit", slow)
-    monkeypatch.setattr(writer, limit, 10)
+    monkeypatch.setattr(backlog, limit, 10)
     async with asyncio.TaskGroup() as group:
         calls = [group.create_task(outcome(store, axon_id)) for _ in range(100)]
         await asyncio.sleep(0)

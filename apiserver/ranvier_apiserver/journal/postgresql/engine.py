@@ -45,6 +45,8 @@ class HistoryChanged(Exception):
 class PostgresEngine:
     """Implements `engine.Engine` on the database that a URL names."""
 
+    is_local = False
+
     def __init__(self, url: str, wait_seconds: float = START_SECONDS) -> None:
         self._url = url
         self._session = open_database(url, wait_seconds)

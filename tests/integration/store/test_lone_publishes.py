@@ -1,0 +1,160 @@
+"""While the disk is quick the event loop commits what comes alone, and the order is still one."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from ranvier.events import AxonEvent, NewEvent, Origin
+from ranvier_apiserver.errors import JournalFailed
+from ranvier_apiserver.journal import commands, pace
+from ranvier_apiserver.journal.base import Draft
+from ranvier_apiserver.journal.engine_store import EngineStore
+from ranvier_apiserver.journal.sqlite_engine import SqliteEngine
+from ranvier_apiserver.journal.store import Published
+
+FACT_SECONDS_MAX = 20
+WAVES = 60
+EVENT = NewEvent(Origin.USER, "test", "t", "{}")
+
+
+class Disk(SqliteEngine):
+    """Remembers who committed, and can be held up in the middle of a commit."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.threads: list[str] = []
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+        self.began = threading.Event()
+
+    def commit(self, draft: Draft) -> None:
+        self.threads.append(threading.current_thread().name)
+        self.began.set()
+        assert self.goes_on.wait(FACT_SECONDS_MAX)
+        super().commit(draft)
+
+    @property
+    def last(self) -> str:
+        return self.threads[-1]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    return Disk(tmp_path)
+
+
+@pytest.fixture
+async def store(disk: Disk) -> AsyncIterator[EngineStore]:
+    store = await EngineStore.open(lambda: disk, lambda: 1_000)
+    try:
+        yield store
+    finally:
+        disk.goes_on.set()
+        await store.close()
+
+
+@pytest.fixture
+def any_disk_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "QUICK_COMMITS", 0)
+
+
+async def new_axon(store: EngineStore) -> str:
+    return (await store.create_axon(None, {})).axon_id
+
+
+@pytest.mark.usefixtures("any_disk_is_quick")
+async def test_a_lone_publish_is_committed_where_it_came_in(store: EngineStore, disk: Disk) -> None:
+    axon_id = await new_axon(store)
+    assert (await store.publish(axon_id, EVENT)).sequence == 1
+    assert disk.last == threading.current_thread().name
+
+
+@pytest.mark.usefixtures("any_disk_is_quick")
+async def test_what_may_take_long_is_left_to_the_thread(store: EngineStore, disk: Disk) -> None:
+    axon_id = await new_axon(store)
+    here = threading.current_thread().name
+    await store.publish_many(axon_id, [EVENT] * (commands.SMALL_EVENTS + 1))
+    assert disk.last != here
+    large = NewEvent(Origin.USER, "test", "t", "x" * (commands.SMALL_BYTES + 1))
+    await store.publish(axon_id, large)
+    assert disk.last != here
+    await store.delete_axon(axon_id)
+    assert here not in disk.threads
+
+
+async def test_a_disk_that_is_not_quick_is_not_waited_for(
+    store: EngineStore, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "QUICK_SECONDS", 0.0)
+    axon_id = await new_axon(store)
+    for _ in range(pace.QUICK_COMMITS + 2):
+        await store.publish(axon_id, EVENT)
+    assert threading.current_thread().name not in disk.threads
+
+
+@pytest.mark.usefixtures("any_disk_is_quick")
+async def test_events_are_told_in_their_order_whoever_committed_them(
+    store: EngineStore, disk: Disk
+) -> None:
+    axon_id, seen = await new_axon(store), list[AxonEvent]()
+    store.listen(lambda committed: seen.extend(committed.events))
+    for wave in range(WAVES):
+        crowd = [store.publish(axon_id, EVENT) for _ in range(wave % 9)]
+        await asyncio.gather(*crowd, store.publish_many(axon_id, [EVENT] * (wave % 7 + 1)))
+        await store.publish(axon_id, EVENT)
+    assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
+    assert len(set(disk.threads)) == 2
+
+
+@pytest.mark.usefixtures("any_disk_is_quick")
+async def test_what_the_thread_committed_is_told_before_what_the_loop_commits(
+    store: EngineStore, disk: Disk
+) -> None:
+    """The loop is busy while the thread commits, so that both are ready at once."""
+    axon_id, told, answered = await new_axon(store), list[int](), list[int]()
+    store.listen(lambda committed: told.extend(event.sequence for event in committed.events))
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def then(result: Published, error: Exception | None) -> None:
+        answered.append(result.sequence)
+        if len(answered) == 2:
+            done.set_result(None)
+
+    disk.goes_on.clear()
+    disk.began.clear()
+    store.publish_then(axon_id, [EVENT] * (commands.SMALL_EVENTS + 1), None, None, then)
+    assert disk.began.wait(FACT_SECONDS_MAX)
+    store.publish_then(axon_id, [EVENT], None, None, then)
+    disk.goes_on.set()
+    ends = time.perf_counter() + FACT_SECONDS_MAX
+    while store._writer._worked == store._writer._delivered:
+        assert time.perf_counter() < ends
+    await asyncio.wait_for(done, FACT_SECONDS_MAX)
+    assert told == list(range(1, len(told) + 1))
+    assert answered == [commands.SMALL_EVENTS + 1, commands.SMALL_EVENTS + 2]
+
+
+@pytest.mark.usefixtures("any_disk_is_quick")
+async def test_what_was_taken_before_a_stop_is_committed(disk: Disk) -> None:
+    """One is being committed by the thread, one is about to be committed by the loop."""
+    store = await EngineStore.open(lambda: disk, lambda: 1_000)
+    axon_id, answers = await new_axon(store), list[int]()
+    disk.goes_on.clear()
+    disk.began.clear()
+    for count in (commands.SMALL_EVENTS + 1, 1):
+        events = [EVENT] * count
+        store.publish_then(axon_id, events, None, None, lambda it, _: answers.append(it.sequence))
+        assert disk.began.wait(FACT_SECONDS_MAX)
+    store._writer.stop()
+    closing = asyncio.create_task(store.close())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    disk.goes_on.set()
+    await closing
+    assert answers == [commands.SMALL_EVENTS + 1, commands.SMALL_EVENTS + 2]
+    with pytest.raises(JournalFailed):
+        await store.publish(axon_id, EVENT)
