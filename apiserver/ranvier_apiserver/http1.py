@@ -10,10 +10,14 @@ from functools import partial
 from typing import Any, Final, cast
 
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.server import ServerState
 
-from ranvier_apiserver import stalled
+from ranvier_apiserver import instant, stalled
 from ranvier_apiserver.hot_path import Headers, HotPath
 
 HEAD_SECONDS: Final = 30.0
@@ -72,14 +76,13 @@ class Http1Protocol(HttpToolsProtocol):
         # A request before it may have had its answer within the same read.
         self._unset_keepalive_if_required()
         super().on_message_begin()
-        stalled.offer(self.scope, self.transport.abort)  # type: ignore[arg-type]
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
         if self._may_be_hot():
             self._held = []
         else:
-            super().on_headers_complete()
+            self._begin()
 
     def on_body(self, body: bytes) -> None:
         if self._held is not None:
@@ -92,9 +95,31 @@ class Http1Protocol(HttpToolsProtocol):
             body, self._held = b"".join(self._held), None
             if self._take(body):
                 return
-            super().on_headers_complete()
+            self._begin()
             super().on_body(body)
         super().on_message_complete()
+
+    # --- the ordinary way
+
+    def _begin(self) -> None:
+        scope = cast(dict[str, Any], self.scope)
+        stalled.offer(scope, self.transport.abort)
+        super().on_headers_complete()
+        assert self.cycle is not None
+        instant.offer(scope, partial(self._write, self.cycle))
+
+    def _write(self, cycle: RequestResponseCycle, chunk: bytes) -> bool:
+        """As `instant.Write` has it: what uvicorn's `send` does when it need not wait."""
+        if (
+            cycle.disconnected
+            or cycle.response_complete
+            or not (cycle.response_started and cycle.chunked_encoding)
+            or self.flow.write_paused
+            or self.transport.is_closing()
+        ):
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        return True
 
     # --- the hot way
 
@@ -128,7 +153,7 @@ class Http1Protocol(HttpToolsProtocol):
     def _leave(self) -> None:
         """The rest of the body is still to come: that is uvicorn's."""
         body, self._held = b"".join(self._held or ()), None
-        super().on_headers_complete()
+        self._begin()
         super().on_body(body)
 
     def _answer(self, hot: "_Hot", status: int, body: bytes, headers: Headers) -> None:

@@ -1,22 +1,21 @@
-"""The newest events of axons that somebody follows: frames encoded once, one wake-up per axon.
+"""The newest events of axons that somebody follows: frames encoded once, for all of them.
 
-Each follower has a cursor and no queue. It takes everything after its cursor from the ring; when it
-fell behind the ring it reads pages from the store until it is near again. So a slow follower costs
-its socket's buffer and nothing more, and never slows a publisher (J6).
+Each follower has a place and no queue. It takes everything after its place from the ring; when it
+fell behind the ring it reads pages from the store until it is near again (`following.py`).
 """
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final
 
 from ranvier.events import AxonEvent
 
 from ranvier_apiserver import frames
-from ranvier_apiserver.errors import AxonDeleted, JournalFailed, RanvierError, TooBusy
-from ranvier_apiserver.event_filter import EVERYTHING, EventFilter
-from ranvier_apiserver.journal.store import Committed, FramePage, Page
+from ranvier_apiserver.errors import TooBusy
+from ranvier_apiserver.event_filter import EventFilter
+from ranvier_apiserver.journal.store import Committed
 
 RING_EVENTS_MAX: Final = 512
 RING_BYTES_MAX: Final = 1024 * 1024
@@ -31,23 +30,20 @@ SEND_BYTES_MAX: Final = 256 * 1024
 RINGS_BYTES_MAX: Final = 256 * 1024 * 1024
 """All rings together: beyond it those that were still for longest are emptied."""
 
-PAGE_EVENTS: Final = 500
+WAIT_SECONDS_MIN: Final = 0.001
+"""Timers are no finer: who waits for less would only turn in circles."""
 
-AWAY_SECONDS: Final = 1.0
-"""Between two tries of a stream to read from a database that is away."""
-
-Emit = Callable[[bytes], Awaitable[None]]
+Take = Callable[[], bool]
+"""Takes what came, on behalf of a follower that waits; False when the follower itself must."""
 
 
-class Pages(Protocol):
-    """What a stream asks of the journal."""
+class Place:
+    """Where a follower stands: the last sequence that it has."""
 
-    async def read_after(
-        self, axon_id: str, after: int, limit: int, only: EventFilter = EVERYTHING
-    ) -> Page: ...
-    async def frames_after(
-        self, axon_id: str, after: int, limit: int, only: EventFilter = EVERYTHING
-    ) -> FramePage: ...
+    __slots__ = ("cursor",)
+
+    def __init__(self) -> None:
+        self.cursor = 0
 
 
 class Tail:
@@ -57,13 +53,12 @@ class Tail:
         self._ring: deque[tuple[AxonEvent, bytes]] = deque()
         self.held = 0
         """Bytes of the ring."""
-        self.cursors: dict[object, int] = {}
-        """Where each follower stands."""
+        self.places: set[Place] = set()
         self.newest = 0
         self.is_closed = False
         self.changes = 0
         """How often it moved or was closed; `next_change` waits for more."""
-        self._waiting: set[asyncio.Future[bool]] = set()
+        self._waiting: dict[asyncio.Future[bool], Take | None] = {}
 
     def push(self, event: AxonEvent) -> None:
         frame = frames.frame(event)
@@ -80,24 +75,29 @@ class Tail:
 
     def wake(self) -> None:
         self.changes += 1
-        waiting, self._waiting = self._waiting, set()
-        for future in waiting:
-            _settle(future, True)
+        waiting, self._waiting = self._waiting, {}
+        for future, take in waiting.items():
+            if take is not None and not (self.is_closed or future.done()) and take():
+                self._waiting[future] = take
+            else:
+                _settle(future, True)
 
-    async def next_change(self, seen: int, seconds: float) -> bool:
-        """Whether more than `seen` changes happen within this time. Every event of every follower
-        comes by here: a future and a timer take half of what an Event and a timeout do."""
+    async def next_change(self, seen: int, seconds: float, take: Take | None = None) -> bool:
+        """Whether more than `seen` changes happen within this time, but those that `take` took.
+
+        A future and a timer take half of what an Event and a timeout do.
+        """
         if self.changes != seen:
             return True
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bool] = loop.create_future()
-        self._waiting.add(future)
-        timer = loop.call_later(max(0.0, seconds), _settle, future, False)
+        self._waiting[future] = take
+        timer = loop.call_later(max(WAIT_SECONDS_MIN, seconds), _settle, future, False)
         try:
             return await future
         finally:
             timer.cancel()
-            self._waiting.discard(future)
+            self._waiting.pop(future, None)
 
     def close(self) -> None:
         self.is_closed = True
@@ -182,107 +182,27 @@ class Tails:
     def lags(self) -> Iterator[int]:
         """By how many events each follower is behind what was committed since it came."""
         for tail in self._tails.values():
-            yield from (max(0, tail.newest - cursor) for cursor in tail.cursors.values())
+            yield from (max(0, tail.newest - place.cursor) for place in tail.places)
 
     @contextmanager
-    def follow(self, axon_id: str) -> Iterator[tuple[Tail, object]]:
-        """A tail, and the follower's key among its `cursors`."""
+    def follow(self, axon_id: str) -> Iterator[tuple[Tail, Place]]:
+        """A tail, and the follower's place."""
         if self._followers >= FOLLOWERS_MAX:
             raise TooBusy(f"{FOLLOWERS_MAX} streams are open; close some and try again.")
         tail = self._tails.setdefault(axon_id, Tail())
         if self._is_closed:
             tail.close()
-        me = object()
-        tail.cursors[me] = 0
+        place = Place()
+        tail.places.add(place)
         self._followers += 1
         try:
-            yield tail, me
+            yield tail, place
         finally:
-            del tail.cursors[me]
+            tail.places.remove(place)
             self._followers -= 1
-            if not tail.cursors:
+            if not tail.places:
                 self._held -= tail.held
                 del self._tails[axon_id]
-
-
-async def stream(
-    pages: Pages, tails: Tails, axon_id: str, after: int, only: EventFilter, emit: Emit
-) -> None:
-    """Emit every event after `after`, each once and in order, until the axon or server ends (J5).
-
-    The tail is followed before the store is read, so there is no seam between replay and live.
-    """
-    with tails.follow(axon_id) as (tail, me):
-        try:
-            await _follow(pages, tail, me, axon_id, after, only, emit)
-        except AxonDeleted:
-            return
-        except RanvierError as error:
-            await emit(frames.error(500, str(error)))
-
-
-async def wait_for_page(
-    pages: Pages, tails: Tails, axon_id: str, after: int, limit: int, only: EventFilter, wait: float
-) -> Page:
-    """The first page after `after` that holds an event, or what there is after `wait` seconds.
-
-    At a stop of the server it answers at once; its cursor is right however it ends.
-    """
-    ends = _now() + wait
-    with tails.follow(axon_id) as (tail, me):
-        while True:
-            seen = tail.changes
-            tail.cursors[me] = after
-            page = await pages.read_after(axon_id, after, limit, only)
-            left = ends - _now()
-            if page.events or tail.is_closed or left <= 0:
-                return page
-            after = page.cursor
-            if page.at_end:
-                await tail.next_change(seen, left)
-
-
-async def _follow(
-    pages: Pages, tail: Tail, me: object, axon_id: str, cursor: int, only: EventFilter, emit: Emit
-) -> None:
-    is_filtered = not only.is_everything
-    quiet_until = _now() + frames.PING_SECONDS
-
-    async def say(chunk: bytes) -> None:
-        nonlocal quiet_until
-        await emit(chunk)
-        quiet_until = _now() + frames.PING_SECONDS
-
-    while not tail.is_closed:
-        # Taken before looking: what comes while we look counts as a change since.
-        seen = tail.changes
-        tail.cursors[me] = cursor
-        step = tail.after(cursor, only)
-        if step is None:
-            try:
-                page = await pages.frames_after(axon_id, cursor, PAGE_EVENTS, only)
-            except JournalFailed:
-                # The database is away. A stream outlives that, and its reader is kept alive.
-                if _now() >= quiet_until:
-                    await say(frames.ping(cursor, is_filtered))
-                await tail.next_change(seen, AWAY_SECONDS)
-                continue
-            step = page.frames, page.cursor
-        chunk, moved = step
-        if chunk:
-            await say(chunk)
-        elif _now() >= quiet_until:
-            # Events that the filter leaves out are no sign of life to the reader.
-            await say(frames.ping(moved, is_filtered))
-        if moved > cursor:
-            cursor = moved
-            continue
-        while not await tail.next_change(seen, quiet_until - _now()):
-            await say(frames.ping(cursor, is_filtered))
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _settle(future: asyncio.Future[bool], value: bool) -> None:

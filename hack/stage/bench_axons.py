@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ranvier.events import NewEvent, Origin
-from ranvier_apiserver import tail
+from ranvier_apiserver import following
 from ranvier_apiserver.event_filter import EVERYTHING
 from ranvier_apiserver.journal.engine import Engine
 from ranvier_apiserver.journal.engine_store import EngineStore
@@ -129,7 +129,7 @@ class Journal:
 
         with suppress(Heard):
             axon_id = random.choice(self.ids)
-            await tail.stream(self.store, self.tails, axon_id, 0, EVERYTHING, emit)
+            await following.stream(self.store, self.tails, axon_id, 0, EVERYTHING, emit)
 
     async def newest(self) -> None:
         page = await self.store.read_before(self.long_id, None, 20)

@@ -6,6 +6,7 @@ replicas on one PostgreSQL database, where every call goes to either.
 """
 
 import asyncio
+import itertools
 import json
 import os
 import shutil
@@ -22,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from journal_databases import new_database
 from ranvier.events import NewEvent, Origin
 from ranvier.sse import SseParser
-from ranvier_apiserver import tail
+from ranvier_apiserver import following
 from ranvier_apiserver.errors import AxonDeleted, HeadMoved
 from ranvier_apiserver.event_filter import EVERYTHING
 from ranvier_apiserver.journal.engine_store import EngineStore
@@ -76,15 +77,24 @@ class Replica:
         store.listen(self.tails.committed)
 
     async def follow(self, reader: Reader) -> None:
-        parser = SseParser()
+        parser, turns = SseParser(), itertools.cycle([True, False])
 
-        async def emit(chunk: bytes) -> None:
+        def hear(chunk: bytes) -> None:
             for event in parser.feed(chunk):
                 data = json.loads(event.data)
                 reader.heard.append((data["sequence"], data["payload"]))
 
-        axon_id = reader.axon.axon_id
-        await tail.stream(self.store, self.tails, axon_id, reader.cursor, EVERYTHING, emit)
+        async def emit(chunk: bytes) -> None:
+            hear(chunk)
+
+        def write(chunk: bytes) -> bool:
+            """Each second time the reader could not be written to at once."""
+            if taken := next(turns):
+                hear(chunk)
+            return taken
+
+        axon_id, after = reader.axon.axon_id, reader.cursor
+        await following.stream(self.store, self.tails, axon_id, after, EVERYTHING, emit, write)
 
 
 class StreamMachine(RuleBasedStateMachine):

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.datastructures import QueryParams
 from starlette.responses import JSONResponse, Response
 
-from ranvier_apiserver import auth, frames, history, tail
+from ranvier_apiserver import auth, following, frames, history
 from ranvier_apiserver.auth import Scope
 from ranvier_apiserver.errors import BadInput, InvalidField, RanvierError
 from ranvier_apiserver.journal.store import Page
@@ -72,7 +72,7 @@ async def _forward(context: Context, axon_id: str, params: QueryParams) -> dict[
 
 
 async def _page(context: Context, axon_id: str, params: QueryParams) -> Page:
-    return await tail.wait_for_page(
+    return await following.wait_for_page(
         context.store,
         context.tails,
         axon_id,

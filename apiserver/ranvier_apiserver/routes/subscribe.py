@@ -9,7 +9,7 @@ import logging
 from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
-from ranvier_apiserver import auth, problems, tail
+from ranvier_apiserver import auth, following, instant, problems
 from ranvier_apiserver.errors import Forbidden, RanvierError
 from ranvier_apiserver.identities import Broker
 from ranvier_apiserver.routes import queries
@@ -41,9 +41,9 @@ class Subscribe:
             await problems.answer(error)(scope, receive, send)
             return
 
-        async def follow(emit: tail.Emit) -> None:
-            store, tails = self._context.store, self._context.tails
-            await tail.stream(store, tails, axon_id, after, only, emit)
+        async def follow(emit: following.Emit) -> None:
+            store, tails, write = self._context.store, self._context.tails, instant.of(scope)
+            await following.stream(store, tails, axon_id, after, only, emit, write)
 
         def stalled() -> None:
             self._stalled(scope, axon_id)

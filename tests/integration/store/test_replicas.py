@@ -19,7 +19,7 @@ from ranvier.internal import (
     SleepRequest,
 )
 from ranvier.sse import SseParser
-from ranvier_apiserver import tail
+from ranvier_apiserver import following
 from ranvier_apiserver.errors import JournalFailed
 from ranvier_apiserver.event_filter import EVERYTHING
 from ranvier_apiserver.journal.engine_store import EngineStore
@@ -59,7 +59,7 @@ class Replica:
 
         try:
             async with asyncio.timeout(DEADLINE):
-                await tail.stream(self.store, self.tails, axon_id, after, EVERYTHING, emit)
+                await following.stream(self.store, self.tails, axon_id, after, EVERYTHING, emit)
         except Enough:
             pass
         return heard
@@ -149,8 +149,9 @@ async def settle(
 
     def all_heard() -> bool:
         return all(
-            set(replica.tails._tails[axon_id].cursors.values()) == {len(acknowledged[axon_id])}
+            place.cursor == len(acknowledged[axon_id])
             for axon_id, replica in streams
+            for place in replica.tails._tails[axon_id].places
         )
 
     await until(all_heard)

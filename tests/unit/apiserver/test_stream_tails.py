@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from ranvier.events import AxonEvent, Origin
 from ranvier.sse import SseParser
-from ranvier_apiserver import frames, tail
+from ranvier_apiserver import following, frames, tail
 from ranvier_apiserver.errors import AxonDeleted, JournalDamaged, TooBusy
 from ranvier_apiserver.event_filter import EVERYTHING, EventFilter
 from ranvier_apiserver.journal.store import Committed, FramePage, Page
@@ -79,16 +79,24 @@ class Follower:
 
     async def emit(self, chunk: bytes) -> None:
         await self.gate.wait()
+        async with self.moved:
+            self.hear(chunk)
+            self.moved.notify_all()
+
+    def write(self, chunk: bytes) -> bool:
+        if self.gate.is_set():
+            self.hear(chunk)
+        return self.gate.is_set()
+
+    def hear(self, chunk: bytes) -> None:
         self.pings += chunk == frames.PING
         if chunk.startswith(b": cursor "):
             self.cursors.append(int(chunk.split()[2]))
-        async with self.moved:
-            for got in self.parser.feed(chunk):
-                if got.event == "error":
-                    self.errors.append(got.data)
-                else:
-                    self.sequences.append(json.loads(got.data)["sequence"])
-            self.moved.notify_all()
+        for got in self.parser.feed(chunk):
+            if got.event == "error":
+                self.errors.append(got.data)
+            else:
+                self.sequences.append(json.loads(got.data)["sequence"])
 
     async def until(self, count: int) -> None:
         await self._until(lambda: len(self.sequences) >= count)
@@ -107,7 +115,7 @@ class Follower:
 async def follow(
     journal: Journal, follower: Follower, after: int = 0, only: EventFilter = EVERYTHING
 ) -> None:
-    await tail.stream(journal, journal.tails, AXON, after, only, follower.emit)
+    await following.stream(journal, journal.tails, AXON, after, only, follower.emit)
 
 
 async def test_replay_passes_into_live_without_a_seam() -> None:
@@ -139,6 +147,94 @@ async def test_live_events_come_from_the_ring_alone() -> None:
         journal.tails.close()
 
 
+async def written_to(journal: Journal, follower: Follower, only: EventFilter = EVERYTHING) -> None:
+    """As `follow`, by a protocol that can write at once."""
+    await following.stream(journal, journal.tails, AXON, 0, only, follower.emit, follower.write)
+
+
+async def test_who_waits_is_written_to_before_the_commit_is_over() -> None:
+    journal, follower = Journal(), Follower()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(written_to(journal, follower))
+        journal.commit()
+        await follower.until(1)
+        await asyncio.sleep(0)
+        for count in range(2, 50):
+            journal.commit()
+            assert len(follower.sequences) == count
+        journal.tails.close()
+    assert follower.sequences == list(range(1, 50))
+
+
+async def test_who_can_not_be_written_to_at_once_misses_nothing() -> None:
+    """Its buffer is full now and then, in the middle of live events and of a flood."""
+    journal, follower, total = Journal(), Follower(), 0
+    async with asyncio.TaskGroup() as group:
+        group.create_task(written_to(journal, follower))
+        for count in (1, 3, 1, RING_EVENTS_MAX + 1, 1, 1) * 2:
+            journal.commit()
+            follower.gate.clear()
+            journal.commit(count)
+            await asyncio.sleep(0)
+            journal.commit(count)
+            follower.gate.set()
+            total += 1 + 2 * count
+            await follower.until(total)
+        journal.tails.close()
+    assert follower.sequences == list(range(1, total + 1))
+
+
+async def test_more_than_one_write_at_once_comes_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "SEND_BYTES_MAX", 3 * len(frames.frame(event(1))))
+    journal, follower = Journal(), Follower()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(written_to(journal, follower))
+        journal.commit()
+        await follower.until(1)
+        await asyncio.sleep(0)
+        journal.commit(20)
+        await follower.until(21)
+        journal.tails.close()
+    assert follower.sequences == list(range(1, 22))
+
+
+async def test_what_the_filter_leaves_out_is_passed_without_a_word() -> None:
+    journal, follower = Journal(), Follower()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(written_to(journal, follower, USERS))
+        journal.commit(2)
+        await follower.until(1)
+        await asyncio.sleep(0)
+        for _ in range(20):
+            journal.commit()
+        assert follower.sequences == list(range(2, 23, 2))
+        assert list(journal.tails.lags()) == [0]
+        journal.tails.close()
+
+
+async def test_what_was_written_at_once_counts_as_a_sign_of_life(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(frames, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(following, "_now", lambda: now)
+    journal, follower = Journal(), Follower()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(written_to(journal, follower))
+        journal.commit()
+        await follower.until(1)
+        await asyncio.sleep(0)
+        now = 0.04
+        journal.commit()
+        now = 0.08
+        # Its timer goes off meanwhile.
+        await asyncio.sleep(0.1)
+        assert (follower.sequences, follower.pings) == ([1, 2], 0)
+        now = 0.1
+        await follower.until_pings(1)
+        journal.tails.close()
+
+
 async def test_a_slow_reader_falls_back_to_the_store_and_misses_nothing() -> None:
     journal, follower = Journal(), Follower()
     async with asyncio.TaskGroup() as group:
@@ -160,8 +256,8 @@ async def test_all_rings_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -
     size = len(frames.frame(event(1)))
     monkeypatch.setattr(tail, "RINGS_BYTES_MAX", 10 * size)
     tails = Tails()
-    with ExitStack() as following:
-        rings = [following.enter_context(tails.follow(f"axn_{n}"))[0] for n in range(8)]
+    with ExitStack() as streams:
+        rings = [streams.enter_context(tails.follow(f"axn_{n}"))[0] for n in range(8)]
         for sequence in (1, 2, 3):
             for number in range(8):
                 tails.committed(Committed([replace(event(sequence), axon_id=f"axn_{number}")]))
@@ -244,7 +340,7 @@ async def test_a_waiting_read_passes_over_what_it_does_not_want() -> None:
     journal.commit(99)
     async with asyncio.TaskGroup() as group:
         read = group.create_task(
-            tail.wait_for_page(journal, journal.tails, AXON, 99, 5, USERS, wait=5)
+            following.wait_for_page(journal, journal.tails, AXON, 99, 5, USERS, wait=5)
         )
         await asyncio.sleep(0)
         # An agent's event wakes it and is not what it waits for.
@@ -262,7 +358,7 @@ async def test_a_waiting_read_ends_in_time_and_tells_how_far_it_came() -> None:
     journal = Journal()
     journal.scan = 10
     journal.commit(30)
-    page = await tail.wait_for_page(journal, journal.tails, AXON, 0, 5, NOTHING, wait=0.02)
+    page = await following.wait_for_page(journal, journal.tails, AXON, 0, 5, NOTHING, wait=0.02)
     assert (list(page.events), page.cursor, page.at_end) == ([], 30, True)
 
 
@@ -270,7 +366,7 @@ async def test_a_stop_answers_waiting_reads_at_once() -> None:
     journal = Journal()
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         read = group.create_task(
-            tail.wait_for_page(journal, journal.tails, AXON, 0, 5, EVERYTHING, wait=20)
+            following.wait_for_page(journal, journal.tails, AXON, 0, 5, EVERYTHING, wait=20)
         )
         await asyncio.sleep(0)
         journal.tails.close()
