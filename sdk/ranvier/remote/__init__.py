@@ -6,6 +6,7 @@ from ranvier.remote.claude import ClaudeAxonConnection
 from ranvier.remote.codex import CodexAxonConnection
 from ranvier.remote.connection import AxonConnection
 from ranvier.remote.errors import NotConnected, RequestFailed
+from ranvier.remote.pi import PiAxonConnection
 from ranvier.views.timeline import TimelineEvent
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "CodexAxonConnection",
     "Journal",
     "NotConnected",
+    "PiAxonConnection",
     "RequestFailed",
     "RunloopJournal",
     "TimelineEvent",

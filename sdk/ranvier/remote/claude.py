@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from ranvier.events import AxonEvent, Origin
-from ranvier.remote.connection import ANSWER_SECONDS, AxonConnection
-from ranvier.remote.control import ControlAnswers
+from ranvier.remote.control import ControlConnection
 from ranvier.remote.errors import RequestFailed
 from ranvier.resources.mounts import AgentProtocol
 from ranvier.views.answers import permission
@@ -26,7 +25,7 @@ PermissionHandler = Callable[[dict[str, Any]], Awaitable[Any]]
 (`{"behavior": "allow", "updatedInput": …}`)."""
 
 
-class ClaudeAxonConnection(AxonConnection):
+class ClaudeAxonConnection(ControlConnection):
     """A conversation with Claude Code over an axon."""
 
     protocol = AgentProtocol.CLAUDE_JSON
@@ -36,7 +35,7 @@ class ClaudeAxonConnection(AxonConnection):
     questions = frozenset({REQUEST, RESPONSE})
 
     def _set_up(self) -> None:
-        self._controls = ControlAnswers()
+        super()._set_up()
         self._permission: PermissionHandler | None = None
 
     def on_permission(self, handler: PermissionHandler) -> None:
@@ -75,24 +74,17 @@ class ClaudeAxonConnection(AxonConnection):
         """Any control request; returns its response. Raises RequestFailed when it is refused."""
         request_id = f"client-{uuid.uuid4()}"  # `ranvier-…` is the broker's own
         request = {"subtype": subtype, **params}
-        with self._controls.expect(request_id) as answer:
-            frame = {"type": REQUEST, "request_id": request_id, "request": request}
-            await self._publish(REQUEST, frame)
-            response = await self._controls.wait(answer, ANSWER_SECONDS)
+        frame = {"type": REQUEST, "request_id": request_id, "request": request}
+        response = await self._ask_by_id(REQUEST, request_id, frame)
         if response.get("subtype") == "error":
             raise RequestFailed(subtype, str(response.get("error")), "refused")
         return dict(response.get("response") or {})
 
-    async def _take(self, event: AxonEvent) -> None:
-        await super()._take(event)
-        if event.origin is Origin.AGENT and event.event_type == RESPONSE:
-            response = object_of(event.payload).get("response")
-            if isinstance(response, dict):
-                self._controls.answered(str(response.get("request_id")), response)
-
-    def _fail_all(self, error: Any) -> None:
-        super()._fail_all(error)
-        self._controls.fail(error)
+    def _answer_in(self, event: AxonEvent) -> tuple[str | None, dict[str, Any]]:
+        response = object_of(event.payload).get("response")
+        if event.event_type != RESPONSE or not isinstance(response, dict):
+            return None, {}
+        return text_at(response, "request_id"), response
 
     def _question_key(self, event: AxonEvent) -> str | None:
         payload = object_of(event.payload)

@@ -5,8 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from ranvier.events import AxonEvent, Origin
-from ranvier.remote.connection import ANSWER_SECONDS, AxonConnection
-from ranvier.remote.control import ControlAnswers
+from ranvier.remote.control import ControlConnection
 from ranvier.remote.errors import RequestFailed
 from ranvier.resources.mounts import AgentProtocol
 from ranvier.views.answers import permission
@@ -19,7 +18,7 @@ PermissionHandler = Callable[[str, dict[str, Any]], Awaitable[Any]]
 """Takes method and params; returns True or False, or a decision's name (`acceptForSession`)."""
 
 
-class CodexAxonConnection(AxonConnection):
+class CodexAxonConnection(ControlConnection):
     """A conversation with Codex over an axon. Sessions are Codex' threads."""
 
     protocol = AgentProtocol.CODEX_APP_SERVER
@@ -29,7 +28,7 @@ class CodexAxonConnection(AxonConnection):
     questions = frozenset({"response"})
 
     def _set_up(self) -> None:
-        self._answers = ControlAnswers()
+        super()._set_up()
         self._permission: PermissionHandler | None = None
         self._turn: dict[str, str] = {}
 
@@ -85,9 +84,7 @@ class CodexAxonConnection(AxonConnection):
     async def request(self, method: str, params: Any = None) -> dict[str, Any]:
         """Any other method; returns its result. Raises RequestFailed when it is refused."""
         frame = _frame(method, params or {})
-        with self._answers.expect(frame["id"]) as answer:
-            await self._publish(method, frame)
-            response = await self._answers.wait(answer, ANSWER_SECONDS)
+        response = await self._ask_by_id(method, frame["id"], frame)
         if "error" in response:
             message = text_at(response, "error", "message") or str(response["error"])
             raise RequestFailed(method, message, "refused")
@@ -105,12 +102,10 @@ class CodexAxonConnection(AxonConnection):
             elif event.event_type == "turn/completed" and thread:
                 self._turn.pop(thread, None)
         await super()._take(event)
-        if event.origin is Origin.AGENT and event.event_type == "response":
-            self._answers.answered(str(frame.get("id")), frame)
 
-    def _fail_all(self, error: Any) -> None:
-        super()._fail_all(error)
-        self._answers.fail(error)
+    def _answer_in(self, event: AxonEvent) -> tuple[str | None, dict[str, Any]]:
+        frame = object_of(event.payload)
+        return (text_at(frame, "id") if event.event_type == "response" else None), frame
 
     def _question_key(self, event: AxonEvent) -> str | None:
         return word(object_of(event.payload).get("id")) if is_approval(event.event_type) else None

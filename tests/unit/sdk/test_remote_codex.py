@@ -2,51 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
-from axon_story import Story
+from memory_journal import PlayedJournal
 from ranvier.events import AxonEvent, Origin
 from ranvier.remote import CodexAxonConnection, RequestFailed
 
 THREAD = "thr_1"
 
 
-class CodexOnAJournal:
-    """A Journal whose other end is a Codex: what is published is answered at once."""
-
-    axon_id = "axn_memory"
-
-    def __init__(self) -> None:
-        self.story = Story(self.axon_id)
-        self._news = asyncio.Condition()
-
-    async def head(self) -> int:
-        return len(self.story.events)
-
-    async def subscribe(self, after_sequence: int = 0) -> AsyncGenerator[AxonEvent, None]:
-        while True:
-            async with self._news:
-                while len(self.story.events) <= after_sequence:
-                    await self._news.wait()
-            yield self.story.events[after_sequence]
-            after_sequence += 1
-
-    async def publish(
-        self,
-        event_type: str,
-        payload: Any,
-        *,
-        origin: Origin = Origin.USER,
-        source: str,
-        request_id: str | None = None,
-    ) -> int:
-        event = self.story.add(origin, event_type, payload)
-        self._answer(event, payload)
-        async with self._news:
-            self._news.notify_all()
-        return event.sequence
+class CodexOnAJournal(PlayedJournal):
+    """A Codex at the other end of a journal."""
 
     def _answer(self, event: AxonEvent, frame: dict[str, Any]) -> None:
         method, params = frame.get("method"), frame.get("params", {})
