@@ -40,7 +40,8 @@ class Checkpointer:
         self._connection = opening.checkpoint_connection(path)
         self._dirty = threading.Event()
         self._stop = threading.Event()
-        self._is_long = False
+        self.is_long = False
+        """Whether the writer has pages to move, see `between_commits`."""
         self._rounds = ROUNDS_WITHOUT_FORCE
         """Since the last use of force."""
         self._thread = threading.Thread(target=self._run, name="journal-checkpoint", daemon=True)
@@ -52,8 +53,8 @@ class Checkpointer:
     def between_commits(self, writer: sqlite3.Connection) -> None:
         """The writer's own part, in its thread, right after the thread's: some milliseconds twice a
         second at full speed, else nothing. Waits for nobody."""
-        if self._is_long:
-            self._is_long = False
+        if self.is_long:
+            self.is_long = False
             self._move(writer)
 
     def stop(self) -> None:
@@ -71,7 +72,7 @@ class Checkpointer:
             if self._stop.is_set():
                 # What was cleared just now may have been the word to stop.
                 return
-            self._is_long = self._move(self._connection) > LOG_PAGES_MAX
+            self.is_long = self._move(self._connection) > LOG_PAGES_MAX
             self._shorten()
 
     def _move(self, connection: sqlite3.Connection) -> int:

@@ -60,9 +60,6 @@ class Engine(Protocol):
     base: Base
     """What is committed, as of the last `begin`; `commit` moves it on."""
 
-    is_local: bool
-    """Whether a transaction waits for nothing but this machine's disk."""
-
     def begin(self, writes: bool) -> Sequence[Committed]:
         """Start a transaction and bring `base` up to date.
 
@@ -85,6 +82,12 @@ class Engine(Protocol):
 
     def passes(self, error: Exception) -> bool:
         """Whether the engine can go on after this; if not, only a fresh start can."""
+        ...
+
+    @property
+    def is_prompt(self) -> bool:
+        """Whether the next transaction waits for one sync of this machine's disk and nothing more.
+        Any thread may ask."""
         ...
 
     @property

@@ -1,28 +1,40 @@
 """Is the disk quick enough to be waited for in the event loop? Pure: durations in, a verdict out.
 
-A lone publish that goes to the writer's thread and back pays for two changes of thread, which cost
-as much as a sync of a quick disk (measured: 0.2 ms). On a slow one, or while the disk is busy,
-everybody else would wait for that sync: then the thread does it.
+What goes to the writer's thread and back pays for changes of thread and for turns at the
+interpreter: together as much as the sync of a quick disk. On a slow one, or while the disk is busy,
+everybody else would wait for that sync in vain: then the thread does it, and after a while the loop
+tries again.
 """
 
 from typing import Final
 
 QUICK_SECONDS: Final = 0.001
-"""A commit that takes longer is not quick."""
+"""So long the loop may wait for the disk in one commit."""
 
-QUICK_COMMITS: Final = 32
-"""So many in a row must have been quick."""
+REST_COMMITS: Final = 32
+REST_COMMITS_MAX: Final = 4096
+"""After a longer wait the thread does so many commits; twice as many if the next try fails too."""
 
 
 class Pace:
     """Told of every commit, by whoever did it."""
 
     def __init__(self) -> None:
-        self._quick = 0
+        self._rest = REST_COMMITS
+        self._left = REST_COMMITS
 
-    def took(self, seconds: float) -> None:
-        self._quick = self._quick + 1 if seconds < QUICK_SECONDS else 0
+    def waited(self, seconds: float) -> None:
+        """The loop did a commit, and waited so long for the disk."""
+        if seconds > QUICK_SECONDS:
+            self._left = self._rest
+            self._rest = min(2 * self._rest, REST_COMMITS_MAX)
+        else:
+            self._rest = max(self._rest - 1, REST_COMMITS)
+
+    def rested(self) -> None:
+        """The thread did a commit."""
+        self._left -= 1
 
     @property
     def is_quick(self) -> bool:
-        return self._quick >= QUICK_COMMITS
+        return self._left <= 0

@@ -40,8 +40,6 @@ DIALECT: Final = Dialect(
 class SqliteEngine:
     """Implements `engine.Engine` on the file in a folder, which it holds for itself alone."""
 
-    is_local = True
-
     def __init__(self, folder: Path) -> None:
         self._opened = opening.open_journal(folder)
         self._connection = self._opened.connection
@@ -80,6 +78,10 @@ class SqliteEngine:
 
     def passes(self, error: Exception) -> bool:
         return getattr(error, "sqlite_errorname", "") in PASSING
+
+    @property
+    def is_prompt(self) -> bool:
+        return not self._checkpointer.is_long
 
     @property
     def is_reachable(self) -> bool:

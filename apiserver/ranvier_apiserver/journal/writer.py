@@ -1,8 +1,8 @@
 """The one writer: commits whatever queued while the last sync ran (group commit), on a thread.
 
-No timer: a lone publish is written at once, a crowd shares one sync. While the disk is quick, what
-comes alone is not even handed to the thread: the event loop commits it itself. Results reach the
-event loop only after COMMIT, once per batch, in the order of the commits.
+No timer: a lone publish is written at once, a crowd shares one sync. While the disk is quick,
+publishes are not even handed to the thread: the event loop commits what it has just read. Results
+reach it only after COMMIT, once per batch, in the order of the commits.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ from ranvier_apiserver.journal.pulse import Pulse
 from ranvier_apiserver.journal.store import Committed
 from ranvier_apiserver.state import Axon, Wake
 
-HERE_JOBS_MAX: Final = 4
-"""More than so many at once are a crowd, which is the thread's."""
+HERE_EVENTS_MAX: Final = 128
+"""More than so many at once take the loop too long, however quick the disk is."""
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -49,6 +49,7 @@ class Writer:
         self._turn = threading.Lock()
         self._pace = Pace()
         self._here: list[Job] = []
+        self._here_events = 0
         """What the loop will commit as soon as it has read what came together with it."""
         # Batches of the thread. Each is written by one thread only.
         self._worked, self._delivered = 0, 0
@@ -84,6 +85,7 @@ class Writer:
             self._backlog.put(job)
             return
         self._here.append(job)
+        self._here_events += command.events
         if len(self._here) == 1:
             self._loop.call_soon(self._commit_here)
 
@@ -110,14 +112,14 @@ class Writer:
         """Blocks until the thread has ended; call it off the event loop."""
         self._thread.join()
 
-    # --- in the event loop: a lone command, while the disk is quick
+    # --- in the event loop, while the disk is quick
 
     def _may_go_here(self, command: Command[Any]) -> bool:
         return (
             command.is_small
             and self._pace.is_quick
-            and self._engine.is_local
-            and len(self._here) < HERE_JOBS_MAX
+            and self._engine.is_prompt
+            and self._here_events < HERE_EVENTS_MAX
             and self._backlog.is_empty
         )
 
@@ -125,21 +127,26 @@ class Writer:
         if not self._backlog.is_empty or not self._turn.acquire(blocking=False):
             self._leave_to_thread()
             return
-        jobs: list[Job] = []
         try:
             # What the thread committed before must be told before this.
             if self._worked != self._delivered:
                 self._leave_to_thread()
                 return
-            jobs, self._here = self._here, jobs
+            jobs = self._take_here()
+            cpu, began = time.thread_time(), time.perf_counter()
             seen = self._work(jobs) if jobs else []
+            waited = time.perf_counter() - began - (time.thread_time() - cpu)
+            self._pace.waited(waited)
         finally:
             self._turn.release()
         self._deliver(jobs, seen)
 
+    def _take_here(self) -> list[Job]:
+        jobs, self._here, self._here_events = self._here, [], 0
+        return jobs
+
     def _leave_to_thread(self) -> None:
-        here, self._here = self._here, []
-        for job in here:
+        for job in self._take_here():
             self._backlog.put(job)
 
     # --- in the writer's thread
@@ -149,6 +156,7 @@ class Writer:
             with self._turn:
                 seen = self._work(batch)
                 self._worked += 1
+                self._pace.rested()
             try:
                 self._loop.call_soon_threadsafe(self._deliver_of_thread, batch, seen)
             except RuntimeError:
@@ -185,13 +193,11 @@ class Writer:
         wakes = self._wakes(draft)
         began = time.perf_counter()
         self._engine.commit(draft)
-        seconds = time.perf_counter() - began
-        self._pace.took(seconds)
         return Committed(
             [event for _, event, _ in draft.events],
             wakes,
             [a.axon_id for a in draft.axons.values() if a.deleted_at_ms is not None],
-            seconds,
+            time.perf_counter() - began,
         )
 
     def _run_jobs(self, batch: list[Job], draft: Draft) -> None:

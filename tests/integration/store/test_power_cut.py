@@ -17,7 +17,7 @@ from ledger import Ledger
 from power_cut import Disk, find_layer
 from ranvier.events import NewEvent, Origin
 from ranvier_apiserver.errors import JournalFailed
-from ranvier_apiserver.journal import checkpoint
+from ranvier_apiserver.journal import checkpoint, pace
 from ranvier_apiserver.journal.engine_store import EngineStore
 from ranvier_apiserver.journal.sqlite_engine import SqliteEngine
 from ranvier_apiserver.journal.store import Committed, Published
@@ -103,6 +103,9 @@ async def test_a_power_cut_takes_nothing_that_was_acknowledged_or_seen(
     monkeypatch.setattr(checkpoint, "LOG_PAGES_MAX", 5)
     monkeypatch.setattr(checkpoint, "LOG_BYTES_MAX", 100_000)
     monkeypatch.setattr(checkpoint, "ROUNDS_WITHOUT_FORCE", 5)
+    # Every second time the event loop commits whenever it may.
+    monkeypatch.setattr(pace, "REST_COMMITS", seed % 2 and pace.REST_COMMITS)
+    monkeypatch.setattr(pace, "QUICK_SECONDS", RETRY_SECONDS)
     chance, ledger = random.Random(seed), Ledger()
     folder = tmp_path / "0"
     folder.mkdir()

@@ -1,22 +1,44 @@
-"""When a disk counts as quick."""
+"""When the event loop may wait for the disk."""
 
-from ranvier_apiserver.journal.pace import QUICK_COMMITS, QUICK_SECONDS, Pace
+from ranvier_apiserver.journal.pace import QUICK_SECONDS, REST_COMMITS, REST_COMMITS_MAX, Pace
+
+QUICK, SLOW = QUICK_SECONDS / 2, 2 * QUICK_SECONDS
 
 
-def test_a_disk_is_quick_after_a_row_of_quick_commits() -> None:
+def rests(pace: Pace) -> int:
+    """How many commits are the thread's until the loop may try."""
+    count = 0
+    while not pace.is_quick:
+        pace.rested()
+        count += 1
+    return count
+
+
+def test_the_thread_begins_and_the_loop_goes_on() -> None:
     pace = Pace()
-    for _ in range(QUICK_COMMITS):
-        assert not pace.is_quick
-        pace.took(QUICK_SECONDS / 2)
-    assert pace.is_quick
+    assert rests(pace) == REST_COMMITS
+    for _ in range(100):
+        pace.waited(QUICK)
+        assert pace.is_quick
 
 
-def test_one_slow_commit_ends_that() -> None:
+def test_a_slow_disk_is_tried_ever_less_often() -> None:
+    pace, seen = Pace(), []
+    rests(pace)
+    for _ in range(20):
+        pace.waited(SLOW)
+        seen.append(rests(pace))
+    assert seen[:3] == [REST_COMMITS, 2 * REST_COMMITS, 4 * REST_COMMITS]
+    assert seen[-1] == REST_COMMITS_MAX
+
+
+def test_a_disk_that_is_quick_again_is_trusted_as_before() -> None:
     pace = Pace()
-    for _ in range(2 * QUICK_COMMITS):
-        pace.took(0.0)
-    pace.took(QUICK_SECONDS)
-    assert not pace.is_quick
-    for _ in range(QUICK_COMMITS):
-        pace.took(0.0)
-    assert pace.is_quick
+    rests(pace)
+    for _ in range(20):
+        pace.waited(SLOW)
+        rests(pace)
+    for _ in range(REST_COMMITS_MAX):
+        pace.waited(QUICK)
+    pace.waited(SLOW)
+    assert rests(pace) == REST_COMMITS

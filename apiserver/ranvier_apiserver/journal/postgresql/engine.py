@@ -45,8 +45,6 @@ class HistoryChanged(Exception):
 class PostgresEngine:
     """Implements `engine.Engine` on the database that a URL names."""
 
-    is_local = False
-
     def __init__(self, url: str, wait_seconds: float = START_SECONDS) -> None:
         self._url = url
         self._session = open_database(url, wait_seconds)
@@ -103,6 +101,10 @@ class PostgresEngine:
     def passes(self, error: Exception) -> bool:
         """The server rolls back whatever it did not commit, so all but a wrong history passes."""
         return not isinstance(error, HistoryChanged)
+
+    @property
+    def is_prompt(self) -> bool:
+        return False
 
     @property
     def is_reachable(self) -> bool:

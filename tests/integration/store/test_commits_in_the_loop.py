@@ -1,6 +1,7 @@
-"""While the disk is quick the event loop commits what comes alone, and the order is still one."""
+"""While the disk is quick the event loop commits publishes itself, and the order is still one."""
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -58,7 +59,8 @@ async def store(disk: Disk) -> AsyncIterator[EngineStore]:
 
 @pytest.fixture
 def any_disk_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "QUICK_COMMITS", 0)
+    monkeypatch.setattr(pace, "REST_COMMITS", 0)
+    monkeypatch.setattr(pace, "QUICK_SECONDS", FACT_SECONDS_MAX)
 
 
 async def new_axon(store: EngineStore) -> str:
@@ -66,7 +68,7 @@ async def new_axon(store: EngineStore) -> str:
 
 
 @pytest.mark.usefixtures("any_disk_is_quick")
-async def test_a_lone_publish_is_committed_where_it_came_in(store: EngineStore, disk: Disk) -> None:
+async def test_a_publish_is_committed_where_it_came_in(store: EngineStore, disk: Disk) -> None:
     axon_id = await new_axon(store)
     assert (await store.publish(axon_id, EVENT)).sequence == 1
     assert disk.last == threading.current_thread().name
@@ -85,14 +87,20 @@ async def test_what_may_take_long_is_left_to_the_thread(store: EngineStore, disk
     assert here not in disk.threads
 
 
-async def test_a_disk_that_is_not_quick_is_not_waited_for(
-    store: EngineStore, disk: Disk, monkeypatch: pytest.MonkeyPatch
+async def test_a_disk_that_is_not_quick_is_hardly_waited_for(
+    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pace, "QUICK_SECONDS", 0.0)
-    axon_id = await new_axon(store)
-    for _ in range(pace.QUICK_COMMITS + 2):
+    """The loop tries again after ever more commits of the thread."""
+    monkeypatch.setattr(pace, "REST_COMMITS", 4)
+    monkeypatch.setattr(pace, "QUICK_SECONDS", -1)
+    store = await EngineStore.open(lambda: disk, lambda: 1_000)
+    axon_id, here = await new_axon(store), threading.current_thread().name
+    for _ in range(4 + 4 + 8 + 16 + 3):
         await store.publish(axon_id, EVENT)
-    assert threading.current_thread().name not in disk.threads
+    await store.close()
+    runs = [len(list(run)) for name, run in itertools.groupby(disk.threads) if name != here]
+    assert runs == [4, 4, 8, 16]
+    assert disk.threads.count(here) == 4
 
 
 @pytest.mark.usefixtures("any_disk_is_quick")
