@@ -5,12 +5,15 @@ import json
 import time
 from typing import Any
 
-from journeys import SCRIPTED, Box, apply, check_history, conversation
+from journeys import SCRIPTED, Box, apply, check_history, conversation, of_type, until
 from runloop_api_client import AsyncRunloop
 from stage.forward import ApiForward
 
 LOOKED_AT_SECONDS = 10.0
 """The operator looks itself every 4 s; the API server every 2 s."""
+IDLE_SECONDS = 3
+LATE_SECONDS_MAX = 2.0
+SLEEPS = 3
 
 
 async def version(box: Box) -> str:
@@ -44,6 +47,29 @@ async def looked_at(box: Box, runloop: AsyncRunloop) -> None:
         await runloop.devboxes.list(limit=10)
         await runloop.axons.events.list(box.axon_id)
         await asyncio.sleep(0.2)
+
+
+async def test_it_falls_asleep_when_its_idle_time_is_over(
+    box: Box, api: ApiForward, key: str
+) -> None:
+    """W9: never before it, and at most 2 s after it. One of the sleeps may be late: the machine
+    that runs a cluster and other tests is allowed a hiccup, and a habit would show in two."""
+    await apply(box, SCRIPTED, idle_seconds=IDLE_SECONDS)
+    late = []
+    async with conversation(api.url, key, box) as talk:
+        for number in range(SLEEPS):
+            sent = await talk.publish("user.message", {"content": f"[[say {number}]]"})
+            end = await talk.turn_end(sent)
+
+            async def sleeps(after: int = end.sequence) -> list[Any]:
+                return of_type(talk, "devbox.suspended", after)
+
+            asleep = (await until("devbox.suspended", sleeps))[0]
+            late.append((asleep.timestamp_ms - end.timestamp_ms) / 1000 - IDLE_SECONDS)
+        check_history(talk, frozenset({"user.message"}))
+    print("asleep so many seconds after the idle time was over:", late)
+    assert min(late) >= 0
+    assert sorted(late)[-2] <= LATE_SECONDS_MAX
 
 
 async def test_a_hold_is_broken_by_no_event_and_its_spec_is_written_by_nobody_else(

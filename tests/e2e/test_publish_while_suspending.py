@@ -9,9 +9,9 @@ from dataclasses import replace
 from journeys import SCRIPTED, Box, apply, check_history, conversation, of_type, open_session
 from stage.forward import ApiForward
 
-BOXES = 4
+BOXES = 6
 """At once: most of a round is waiting."""
-ROUNDS = 15 if os.environ.get("RANVIER_SOAK") else 5
+ROUNDS = 10 if os.environ.get("RANVIER_SOAK") else 5
 """Of each box."""
 IDLE_SECONDS = 2
 EARLY_SECONDS, LATE_SECONDS = 0.4, 1.2
