@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 """Writes the CRDs, and the page about conditions, from the models in `ranvier.resources`.
 
-hack/crdgen.py           write crds/, charts/ranvier/crds/ and docs/conditions.md
-hack/crdgen.py --check   print how the files differ from the models; exit 1 if they do
+python hack/crdgen.py           write crds/, charts/ranvier/crds/ and docs/conditions.md
+python hack/crdgen.py --check   print how the files differ from the models; exit 1 if they do
 """
 
 import sys
@@ -18,7 +17,7 @@ from ranvier.resources.kinds import KINDS, Column, Kind
 
 CRD_FOLDERS: Final = (Path("crds"), Path("charts/ranvier/crds"))
 HEAD: Final = "# Written by hack/crdgen.py from sdk/ranvier/resources. Change it there.\n"
-FIX: Final = "python hack/crdgen.py"
+FIX: Final = "make generate"
 
 
 class Plain(yaml.SafeDumper):

@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 """Writes the reference in docs/reference from the code: Python API, HTTP API, resources.
 
-hack/docgen.py           write the pages
-hack/docgen.py --check   print how the pages differ from the code; exit 1 if they do
+python hack/docgen.py           write the pages
+python hack/docgen.py --check   print how the pages differ from the code; exit 1 if they do
 """
 
 import sys
@@ -15,7 +14,7 @@ import docgen_resources
 import generated
 
 FOLDER: Final = Path("docs/reference")
-FIX: Final = "python hack/docgen.py"
+FIX: Final = "make generate"
 
 
 def outputs() -> dict[Path, str]:

@@ -23,7 +23,7 @@ def test_a_page_that_was_changed_or_forgotten_is_drift(
     assert docgen.main(["--root", str(tmp_path), "--check"]) == 1
     told = capsys.readouterr()
     assert "+Publish an event" in told.out
-    assert "2 generated files are out of date. Run: python hack/docgen.py" in told.err
+    assert "2 generated files are out of date. Run: make generate" in told.err
 
 
 def test_every_public_route_is_on_its_page() -> None:

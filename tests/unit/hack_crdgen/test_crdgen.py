@@ -51,7 +51,7 @@ def test_drift_is_shown_as_a_diff_with_the_command_that_mends_it(
     shown = capsys.readouterr()
     assert "-    - dvb\n+    - dbx\n" in shown.out
     assert "-stale: true\n" in shown.out
-    assert "2 generated files are out of date. Run: python hack/crdgen.py" in shown.err
+    assert "2 generated files are out of date. Run: make generate" in shown.err
 
     assert crdgen.main(["--root", str(tmp_path)]) == 0
     assert "removed charts/ranvier/crds/forgotten.yaml" in capsys.readouterr().out
