@@ -56,7 +56,9 @@ def _documents(path: Path) -> Iterator[Any]:
         return
     try:
         documents = list(yaml.safe_load_all(path.read_text()))
-    except (OSError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise BadManifest(f"{path} can not be read: {error.strerror}") from None
+    except yaml.YAMLError as error:
         raise BadManifest(f"{path}: {error}") from None
     for document in filter(None, documents):
         is_list = isinstance(document, dict) and document.get("kind") == "List"

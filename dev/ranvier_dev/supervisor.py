@@ -30,6 +30,9 @@ START_SECONDS_MAX: Final = 60.0
 LOOK_SECONDS: Final = 0.05
 END_SECONDS: Final = 8.0
 
+URL_FILE: Final = "api-url"
+"""Where the API listens: `ranvier`'s other commands find it beside the key."""
+
 log = logging.getLogger(__name__)
 
 
@@ -65,6 +68,7 @@ async def run(settings: Settings, on_ready: Callable[[Ready], None]) -> None:
                         log.info(line)
                 key = place.api_key()
                 async with place.processes(stop) as url:
+                    (state / URL_FILE).write_text(f"{url}\n")
                     on_ready(Ready(url, key, place.kubeconfig, loop.time() - began))
                     await stop.wait()
         finally:

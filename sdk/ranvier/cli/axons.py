@@ -76,7 +76,8 @@ def create(
         str | None, typer.Argument(help="A name; need not be unique.", metavar="NAME")
     ] = None,
     metadata: Annotated[
-        list[str] | None, typer.Option(help="KEY=VALUE; may be given several times.")
+        list[str] | None,
+        typer.Option(help="May be given several times.", metavar="KEY=VALUE"),
     ] = None,
     form: FormatOption = Format.TEXT,
 ) -> None:

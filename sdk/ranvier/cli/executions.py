@@ -67,7 +67,8 @@ def logs(
     context: typer.Context,
     devbox: DevboxArgument,
     execution: Annotated[
-        str | None, typer.Argument(help="Id of the execution (default: the newest).")
+        str | None,
+        typer.Argument(help="Id of the execution (default: the newest).", metavar="EXECUTION"),
     ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="All of it, and what comes, until it ends.")

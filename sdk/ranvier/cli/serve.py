@@ -14,7 +14,7 @@ import typer
 
 from ranvier.cli import output, programs
 from ranvier.cli.output import Format, FormatOption
-from ranvier.cli.target import KEY_FILE, data_default
+from ranvier.cli.target import KEY_FILE, URL_FILE, data_default
 
 PACKAGE: Final = "ranvier_apiserver"
 NEEDED: Final = (PACKAGE, "fastapi")
@@ -59,7 +59,9 @@ def serve(
     for line in server.stderr:
         said = _parsed(line)
         if said.get("message") == "listening":
-            _introduce(_url(host, int(said["port"])), key, folder, form)
+            url = _url(host, int(said["port"]))
+            (folder / URL_FILE).write_text(f"{url}\n", encoding="utf-8")
+            _introduce(url, key, folder, form)
         elif said.get("level") != "info":
             output.say(line.decode(errors="replace"), end="", to_stderr=True)
     if status := server.wait():

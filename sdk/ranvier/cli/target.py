@@ -18,6 +18,8 @@ RETRIES: Final = 3
 """Somebody waits at the terminal: give up within seconds, not a minute."""
 
 KEY_FILE: Final = "api-key"
+URL_FILE: Final = "api-url"
+"""Beside the key: where the server listens, or listened last."""
 
 
 def dev_default() -> Path:
@@ -42,22 +44,35 @@ class Target:
         """A client; raises NotConfigured."""
         from ranvier.client.blocking import Ranvier
 
-        return Ranvier(self.base_url, self._key(), retries=RETRIES)
+        return Ranvier(*self._named(), retries=RETRIES)
 
     def asynchronous(self) -> "AsyncRanvier":
         """The same for asyncio."""
         from ranvier.client.aio import AsyncRanvier
 
-        return AsyncRanvier(self.base_url, self._key(), retries=RETRIES)
+        return AsyncRanvier(*self._named(), retries=RETRIES)
 
-    def _key(self) -> str | None:
-        """A local server's key is taken from its file, but sent to nowhere else."""
+    def _named(self) -> tuple[str | None, str | None]:
+        """Address and key. A local server's key is taken from its file, but sent to nowhere
+        else."""
         if self.api_key is not None or self.base_url is not None:
-            return self.api_key
+            return self.base_url, self.api_key
         for folder in (dev_default(), data_default()):
-            with suppress(OSError):
-                return (folder / KEY_FILE).read_text(encoding="utf-8").strip()
-        return None
+            if (key := _word(folder / KEY_FILE)) is not None:
+                return _word(folder / URL_FILE), key
+        from ranvier.client.errors import NotConfigured
+
+        raise NotConfigured(
+            "There is no server here: neither `ranvier dev` was started in this folder, nor "
+            "`ranvier serve` on this machine.",
+            "Start one of them, or set RANVIER_BASE_URL and RANVIER_API_KEY.",
+        )
+
+
+def _word(path: Path) -> str | None:
+    with suppress(OSError):
+        return path.read_text(encoding="utf-8").strip() or None
+    return None
 
 
 def client_of(context: typer.Context) -> "Ranvier":

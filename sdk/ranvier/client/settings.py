@@ -55,6 +55,6 @@ def resolve(
     if not key:
         raise NotConfigured(
             "There is no API key.",
-            f"Set {KEY_VARIABLE} (or api_key); `ranvier serve` prints one for a local server.",
+            f"Set {KEY_VARIABLE} (or api_key); `ranvier dev` and `ranvier serve` print theirs.",
         )
     return Settings(url.rstrip("/"), key, timeout_seconds, retries)

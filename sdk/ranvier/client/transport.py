@@ -36,7 +36,8 @@ def in_our_words(error: httpx.RequestError, settings: Settings) -> RanvierError:
     if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError):
         return ConnectionFailed(
             f"Nothing answers at {url} ({why}).",
-            "Start a server with `ranvier serve`, or set RANVIER_BASE_URL to a running one.",
+            "Start a server with `ranvier dev` or `ranvier serve`, or set RANVIER_BASE_URL to a "
+            "running one.",
         )
     if isinstance(error, httpx.TimeoutException):
         return TimedOut(

@@ -62,6 +62,16 @@ async def test_a_folder_that_is_in_use_is_not_taken_twice(dev: Dev) -> None:
     assert "is in use by another ranvier-dev; stop it, or choose another --state" in second.stderr
 
 
+async def test_the_ranvier_command_finds_it_on_whatever_port_it_listens(dev: Dev) -> None:
+    await dev.apply()
+    command = [sys.executable, "-m", "ranvier.cli", "axon", "list", "-q"]
+    named = {"RANVIER_BASE_URL": "", "RANVIER_API_KEY": "", "RANVIER_DEV_STATE": str(dev.state)}
+    listed = await asyncio.to_thread(
+        subprocess.run, command, env={**os.environ, **named}, capture_output=True, text=True
+    )
+    assert listed.stdout == f"{dev.axon_id}\n", listed.stderr
+
+
 async def test_the_commands_of_its_page_do_what_it_says(dev: Dev, tmp_path: Path) -> None:
     page = (REPOSITORY / "docs" / "dev.md").read_text()
     [manifest] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)

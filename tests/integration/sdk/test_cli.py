@@ -130,6 +130,9 @@ def test_serve_makes_a_key_tells_the_way_and_keeps_what_was_published(
             axon = axon or cli("axon", "create", **reach).stdout.strip()
             published = cli("axon", "publish", axon, "t", **reach)
             assert published.stdout == f"{attempt + 1}\n"
+            unnamed = {"RANVIER_BASE_URL": "", "RANVIER_API_KEY": ""}
+            here = {"RANVIER_DEV_STATE": str(tmp_path / "data"), **unnamed}
+            assert cli("axon", "list", "-q", **here).stdout == f"{axon}\n"
             served.send_signal(signal.SIGTERM)
             assert served.wait(FACT_SECONDS_MAX) == 0
     assert (tmp_path / "data" / "api-key").stat().st_mode & 0o777 == 0o600
