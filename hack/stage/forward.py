@@ -1,7 +1,5 @@
 """A local port of the API server: `kubectl port-forward`, started anew when its pod is replaced."""
 
-import re
-import subprocess
 import threading
 import time
 from collections.abc import Mapping
@@ -9,6 +7,7 @@ from types import TracebackType
 
 from ranvier_dev.ports import free_port
 
+from stage.program import Program
 from stage.release import NAMESPACE, RELEASE
 
 START_SECONDS_MAX = 30
@@ -25,9 +24,8 @@ class ApiForward:
         self._env = dict(env)
         self._target = target
         self._port = 0
-        self._process: subprocess.Popen[str] | None = None
+        self._kubectl: Program | None = None
         self._closing = False
-        self._words = ""
 
     @property
     def url(self) -> str:
@@ -46,46 +44,30 @@ class ApiForward:
         trace: TracebackType | None,
     ) -> None:
         self._closing = True
-        if self._process:
-            self._process.terminate()
-            self._process.wait()
-            assert self._process.stdout
-            self._process.stdout.close()
+        if self._kubectl:
+            self._kubectl.end()
 
     def _start(self) -> None:
         deadline = time.monotonic() + START_SECONDS_MAX
-        while not self._try():
-            if time.monotonic() > deadline:
-                raise ForwardFailed(f"kubectl port-forward {self._target}: {self._words}")
-            time.sleep(0.2)
-
-    def _try(self) -> bool:
         argv = ["kubectl", "-n", NAMESPACE, "port-forward", self._target, f"{self._port}:8080"]
-        self._process = subprocess.Popen(
-            argv, env=self._env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        if re.match(r"Forwarding from", line):
-            return True
-        self._words = (line + self._process.stdout.read()).strip()
-        self._process.wait()
-        self._process.stdout.close()
-        return False
+        while True:
+            self._kubectl = Program(argv, self._env).__enter__()
+            if self._kubectl.until(r"^Forwarding from", START_SECONDS_MAX):
+                return
+            self._kubectl.end()
+            if time.monotonic() > deadline:
+                said = self._kubectl.said.strip()
+                raise ForwardFailed(f"kubectl port-forward {self._target}: {said}")
+            time.sleep(0.2)
 
     def _keep(self) -> None:
         """kubectl ends when the pod behind the port is gone: follow the service to the next one."""
         while not self._closing:
-            assert self._process
-            assert self._process.stdout
-            for line in self._process.stdout:
-                if "lost connection" in line or "error" in line.lower():
-                    self._process.terminate()
-                    break
-            self._process.wait()
+            assert self._kubectl
+            self._kubectl.until(r"(?i)lost connection|error", None)
             if self._closing:
                 return
-            self._process.stdout.close()
+            self._kubectl.end()
             self._start_again()
 
     def _start_again(self) -> None:
@@ -96,4 +78,6 @@ class ApiForward:
             except ForwardFailed:
                 time.sleep(1)
             else:
-                return
+                break
+        if self._closing and self._kubectl:
+            self._kubectl.end()

@@ -6,14 +6,14 @@ each. Times are this machine's, taken when an answer or a watch event arrives.
 
 import asyncio
 import json
-import re
-import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
+
+from stage.program import Program
 
 BUSY_TRIES_MAX: Final = 30
 BUSY_SECONDS: Final = 1.0
@@ -34,37 +34,21 @@ class CallFailed(Exception):
     """The API server refused a call; the message is its own."""
 
 
-class KubeProxy:
+class KubeProxy(Program):
     """Context manager: `kubectl proxy` on a port of loopback."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self._env = dict(env)
-        self._process: subprocess.Popen[str] | None = None
+        super().__init__(["kubectl", "proxy", "--port=0"], env)
         self.url = ""
 
     def __enter__(self) -> Self:
-        argv = ["kubectl", "proxy", "--port=0"]
-        self._process = subprocess.Popen(argv, env=self._env, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        served = re.search(r"127\.0\.0\.1:\d+", line)
+        super().__enter__()
+        served = self.until(r"127\.0\.0\.1:\d+", CALL_SECONDS_MAX)
         if served is None:
-            self._process.wait()
-            raise CallFailed(f"kubectl proxy did not start: {line.strip() or 'no word'}")
+            self.end()
+            raise CallFailed(f"kubectl proxy did not start: {self.said.strip() or 'no word'}")
         self.url = f"http://{served[0]}"
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._process
-        assert self._process.stdout
-        self._process.terminate()
-        self._process.wait()
-        self._process.stdout.close()
 
 
 class Kube:
@@ -276,3 +260,9 @@ async def settled(
             shown = time.monotonic()
             print(f"· {what}: {len(names) - len(missing)} of {len(names)}", flush=True)
         await asyncio.sleep(1)
+
+
+def is_ready(body: RawObject) -> bool:
+    """Whether an object says of itself that it is: the condition Ready is true."""
+    conditions = body.get("status", {}).get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)

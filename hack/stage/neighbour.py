@@ -6,14 +6,11 @@ the claim, so it has a little less to do per pod than we have.
 """
 
 import json
-import subprocess
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from kind.errors import Failure
 from kind.go_programs import module_files
@@ -25,6 +22,7 @@ from ranvier_dev.ports import free_port
 
 from stage.fleet import FACT_SECONDS_MAX, POD_SECONDS_MAX, FleetFailed
 from stage.kube_calls import Kube, PodSightings, RawObject, each, settled
+from stage.program import Program
 from stage.storms import Storm
 
 CONTROLLER: Final = "agent-sandbox-controller"
@@ -48,41 +46,25 @@ def remove_crd(env: Mapping[str, str]) -> None:
     answer(["kubectl", "delete", "crd", CRD, "--ignore-not-found"], environment=env)
 
 
-class SandboxController:
+class SandboxController(Program):
     """Context manager: the controller as a process. `workers`: its own default is 1."""
 
     def __init__(self, env: Mapping[str, str], program: Path, workers: int) -> None:
-        self._env = dict(env)
-        self._program = program
-        self._workers = workers
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
         argv = [
-            str(self._program),
+            str(program),
             "--leader-elect=false",
-            f"--sandbox-concurrent-workers={self._workers}",
+            f"--sandbox-concurrent-workers={workers}",
             f"--metrics-bind-address=127.0.0.1:{free_port()}",
             f"--health-probe-bind-address=127.0.0.1:{free_port()}",
         ]
-        self._process = subprocess.Popen(argv, env=self._env, stdout=self._log, stderr=self._log)
-        return self
+        super().__init__(argv, env)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._process
-        if self._process.poll() is not None:
-            self._log.seek(0)
-            said = self._log.read()[-2000:].decode(errors="replace")
+    def end(self) -> None:
+        had_ended = self.has_ended
+        super().end()
+        if had_ended:
+            said = self.said[-2000:]
             raise Failure(f"{CONTROLLER} ended by itself:\n{said}", "see its log above")
-        self._process.terminate()
-        self._process.wait()
-        self._log.close()
 
 
 @dataclass(slots=True)

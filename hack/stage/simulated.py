@@ -4,12 +4,10 @@ Pods that tolerate the taint and select the label get there. Their containers st
 there never attaches: they stay unready, unless a label says that they shall seem ready.
 """
 
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final
 
 from kind.go_programs import build_programs
 from kind.places import Places
@@ -17,7 +15,8 @@ from kind.progress import Progress
 from kind.recipe import STORM_PROGRAMS
 from ranvier_dev.ports import free_port
 
-from stage.kube_calls import Kube, RawObject, each
+from stage.kube_calls import Kube, RawObject, each, is_ready
+from stage.program import Program
 
 LABEL: Final = "ranvier.dev/simulated"
 READY_LABEL: Final = "ranvier.dev/simulated-ready"
@@ -184,49 +183,27 @@ def storage_class() -> RawObject:
     }
 
 
-class SimulatedNodes:
+class SimulatedNodes(Program):
     """Context manager: kwok as a process. The nodes themselves: `make` and `remove`."""
 
     def __init__(self, env: Mapping[str, str], program: Path) -> None:
-        self._env = dict(env)
-        self._program = program
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="ranvier-kwok-")
-        folder = Path(self._folder.name)
-        (folder / "stages.yaml").write_text(stages())
+        file = Path(self._folder.name) / "stages.yaml"
+        file.write_text(stages())
         argv = [
-            str(self._program),
-            f"--kubeconfig={self._env['KUBECONFIG']}",
-            f"--config={folder / 'stages.yaml'}",
+            str(program),
+            f"--kubeconfig={env['KUBECONFIG']}",
+            f"--config={file}",
             f"--manage-nodes-with-annotation-selector={MANAGED}",
             "--manage-all-nodes=false",
             f"--node-lease-duration-seconds={LEASE_SECONDS}",
             f"--server-address=127.0.0.1:{free_port()}",
         ]
-        with (folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(argv, env=self._env, stdout=log, stderr=log)
-        return self
+        super().__init__(argv, env)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._process
-        assert self._folder
-        self._process.terminate()
-        self._process.wait()
+    def end(self) -> None:
+        super().end()
         self._folder.cleanup()
-
-    @property
-    def said(self) -> str:
-        """The end of kwok's log."""
-        assert self._folder
-        return (Path(self._folder.name) / "log").read_text()[-3000:]
 
     async def make(self, kube: Kube, volumes: Mapping[str, tuple[str, str]]) -> None:
         """Nodes, and a volume for each (namespace, claim) by its name."""
@@ -242,7 +219,7 @@ class SimulatedNodes:
     async def is_ready(self, kube: Kube) -> bool:
         """Whether every node says that it is."""
         nodes = await kube.items(_NODES, labelSelector=f"{LABEL}=true")
-        return len(nodes) == NODES and all(map(_is_ready, nodes))
+        return len(nodes) == NODES and all(map(is_ready, nodes))
 
 
 async def remove(kube: Kube) -> None:
@@ -250,8 +227,3 @@ async def remove(kube: Kube) -> None:
     for path in (_VOLUMES, _NODES):
         await kube.delete(path, labelSelector=f"{LABEL}=true")
     await kube.delete(f"{_CLASSES}/{STORAGE_CLASS}")
-
-
-def _is_ready(body: Mapping[str, Any]) -> bool:
-    conditions = body.get("status", {}).get("conditions", [])
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from journeys import FACT_SECONDS_MAX, SYSTEM, kubectl, until
+from stage.kube_calls import is_ready
 from stage.shell import CommandFailed, read
 
 PROCESSES = ("operator", "apiserver")
@@ -54,7 +55,7 @@ class Killer:
             for pod in pods:
                 if _is_waiting(pod):
                     await self._delete(pod["metadata"]["name"])
-            return bool(pods) and all(map(_is_ready, pods))
+            return bool(pods) and all(map(is_ready, pods))
 
         await until(f"{component} is back", ready, FACT_SECONDS_MAX)
 
@@ -75,8 +76,3 @@ def _is_waiting(pod: Mapping[str, Any]) -> bool:
     statuses = pod.get("status", {}).get("containerStatuses", [])
     waiting = [status.get("state", {}).get("waiting", {}).get("reason") for status in statuses]
     return "CrashLoopBackOff" in waiting
-
-
-def _is_ready(pod: Mapping[str, Any]) -> bool:
-    conditions = pod.get("status", {}).get("conditions", [])
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
