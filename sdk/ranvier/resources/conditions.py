@@ -38,6 +38,13 @@ class Documented(StrEnum):
 
 NOTHING = "Nothing to do."
 NO_RETRY = "It is tried again by itself; nothing to do unless it stays."
+SEE_API_SERVER = f"See that the API server's pod runs and its volume is bound. {NO_RETRY}"
+
+_SPEC_INVALID = (
+    "SpecInvalid",
+    "The stored resource can not be read by this operator; an older schema let it in.",
+    "Correct the field that the message names.",
+)
 
 
 class ReadyReason(Documented):
@@ -83,15 +90,11 @@ class ReadyReason(Documented):
         "The protocol of a mount is known to the API but not spoken by this version.",
         "Use a protocol that the message lists, or upgrade.",
     )
-    SPEC_INVALID = (
-        "SpecInvalid",
-        "The stored resource can not be read by this operator; an older schema let it in.",
-        "Correct the field that the message names.",
-    )
+    SPEC_INVALID = _SPEC_INVALID
     JOURNAL_UNREACHABLE = (
         "JournalUnreachable",
         "The operator can not reach Ranvier's API server, which decides about sleep and wake.",
-        "See that the API server's pod runs and its volume is bound. " + NO_RETRY,
+        SEE_API_SERVER,
     )
     IMAGE_PULL_FAILED = (
         "ImagePullFailed",
@@ -256,11 +259,7 @@ class AcceptedReason(Documented):
         "The protocol of a mount is known to the API but not spoken by this version.",
         "Use a protocol that the message lists, or upgrade.",
     )
-    SPEC_INVALID = (
-        "SpecInvalid",
-        "The stored resource can not be read by this operator; an older schema let it in.",
-        "Correct the field that the message names.",
-    )
+    SPEC_INVALID = _SPEC_INVALID
 
 
 class AxonReason(Documented):
@@ -270,29 +269,21 @@ class AxonReason(Documented):
     JOURNAL_UNREACHABLE = (
         "JournalUnreachable",
         "The operator can not reach Ranvier's API server, which holds the journal.",
-        "See that the API server's pod runs and its volume is bound. " + NO_RETRY,
+        SEE_API_SERVER,
     )
     JOURNAL_REFUSED = (
         "JournalRefused",
         "The journal answered with an error; the message is its own.",
         "Do what the message says. A damaged journal is reported, never truncated.",
     )
-    SPEC_INVALID = (
-        "SpecInvalid",
-        "The stored resource can not be read by this operator; an older schema let it in.",
-        "Correct the field that the message names.",
-    )
+    SPEC_INVALID = _SPEC_INVALID
 
 
 class BlueprintReason(Documented):
     """Can devboxes be made from it?"""
 
     USABLE = ("Usable", "True: devboxes may name it.", NOTHING)
-    SPEC_INVALID = (
-        "SpecInvalid",
-        "The stored resource can not be read by this operator; an older schema let it in.",
-        "Correct the field that the message names.",
-    )
+    SPEC_INVALID = _SPEC_INVALID
 
 
 CATALOGUE: Final[tuple[tuple[str, ConditionType, type[Documented]], ...]] = (
