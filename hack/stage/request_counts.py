@@ -1,8 +1,8 @@
 """What the Kubernetes API server was asked, from its own metric `apiserver_request_total`. Pure.
 
-The metric knows the verb and the resource, not who asked. So writes are sorted by what they are
-about: leases (elections and nodes), reviews and tokens (asked of the API server, stored nowhere),
-and all the rest, which is what an idle fleet must not cause.
+The metric knows the verb, the resource and the answer, not who asked. So writes are sorted by what
+they are about: leases (elections and nodes), reviews and tokens (asked of the API server, stored
+nowhere), and all the rest, which is what an idle fleet must not cause.
 """
 
 import re
@@ -27,10 +27,12 @@ _APART: Final = {
 
 @dataclass(frozen=True, slots=True, order=True)
 class Request:
-    """`resource`: `group/resource/subresource` without what is empty; the core group is none."""
+    """`resource`: `group/resource/subresource` without what is empty; the core group is none.
+    `refused`: the answer was an error of the caller's (4xx), so nothing was written."""
 
     verb: str
     resource: str
+    refused: bool = False
 
 
 def counts(metrics: str) -> Counter[Request]:
@@ -43,7 +45,8 @@ def counts(metrics: str) -> Counter[Request]:
         named = dict(_LABEL.findall(labels))
         parts = (named.get(name, "") for name in ("group", "resource", "subresource"))
         resource = "/".join(part for part in parts if part)
-        found[Request(named.get("verb", ""), resource)] += round(float(value))
+        refused = named.get("code", "").startswith("4")
+        found[Request(named.get("verb", ""), resource, refused)] += round(float(value))
     return found
 
 
