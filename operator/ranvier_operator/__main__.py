@@ -21,7 +21,7 @@ from ranvier_operator.handlers import kopf_settings, register
 from ranvier_operator.journal import HttpJournal
 from ranvier_operator.kinds import WATCHED
 from ranvier_operator.probes import probes
-from ranvier_operator.settings import Settings
+from ranvier_operator.settings import HELP, Settings
 
 log = logging.getLogger("ranvier_operator")
 
@@ -34,12 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="ranvier-operator",
         description="Turns Devbox, Axon and Blueprint resources into pods, volumes and bindings of "
-        "the journal. Uses the pod's ServiceAccount, or the kubeconfig outside of a cluster.",
-        epilog="Settings are environment variables: RANVIER_API_URL, RANVIER_BROKER_API_URL, "
-        "RANVIER_TOKEN_FILE, RANVIER_BROKER_IMAGE, RANVIER_BROKER_IMAGE_PULL_POLICY, "
-        "RANVIER_POD_SERVICE_ACCOUNT, RANVIER_WATCH_NAMESPACES, RANVIER_NAMESPACE, "
-        "RANVIER_LEASE_NAME, RANVIER_IDENTITY, RANVIER_WORKERS, RANVIER_PROBE_PORT, "
-        "RANVIER_LOG_LEVEL. ranvier_operator/settings.py says what each is for.",
+        "the journal.\nUses the pod's ServiceAccount, or the kubeconfig outside of a cluster.",
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args(argv)
     try:

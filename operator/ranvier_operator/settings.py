@@ -11,6 +11,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+HELP = """\
+environment:
+  RANVIER_API_URL                  the API server (http://ranvier-apiserver)
+  RANVIER_BROKER_API_URL           the same, as brokers reach it (RANVIER_API_URL)
+  RANVIER_TOKEN_FILE               the operator's token for it (/var/run/secrets/ranvier/token)
+  RANVIER_BROKER_IMAGE             image of the sidecar `ranvier-broker` (ranvier:latest)
+  RANVIER_BROKER_IMAGE_PULL_POLICY when a node asks for it (IfNotPresent)
+  RANVIER_POD_SERVICE_ACCOUNT      ServiceAccount of devbox pods; it needs no rights (default)
+  RANVIER_WATCH_NAMESPACES         namespaces whose resources are served, with commas (every one)
+  RANVIER_NAMESPACE                where the lease lives (the pod's own, else default)
+  RANVIER_LEASE_NAME               shared by the replicas of one installation (ranvier-operator)
+  RANVIER_IDENTITY                 who holds the lease (the host's name and a random part)
+  RANVIER_WORKERS                  devboxes that are worked on at the same time (32)
+  RANVIER_PROBE_PORT               port of /healthz, /readyz and /metrics (8081)
+  RANVIER_LOG_LEVEL                DEBUG, INFO, WARNING or ERROR (INFO)
+"""
+
 _NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 

@@ -1,6 +1,8 @@
 """The rim: settings, probes, notices, and what Kopf is allowed to do."""
 
 import asyncio
+import inspect
+import re
 
 import kopf
 import pytest
@@ -33,11 +35,13 @@ def test_settings_come_from_the_environment() -> None:
     assert settings.identity != Settings.from_env({}).identity
 
 
-def test_help_says_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_explains_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0
-    assert "RANVIER_API_URL" in capsys.readouterr().out
+    explained = set(re.findall(r"^  (RANVIER_\w+) +\S", capsys.readouterr().out, re.MULTILINE))
+    read = set(re.findall(r"\"(RANVIER_\w+)\"", inspect.getsource(Settings.from_env)))
+    assert explained == read
 
 
 async def get(port: int, path: str) -> str:
