@@ -33,9 +33,7 @@ from ranvier_broker.codecs.base import (
     ToAgent,
     TurnEnded,
 )
-from ranvier_broker.codecs.jsonl import LINE_BYTES_MAX
 from ranvier_broker.codecs.listening import Listener
-from ranvier_broker.codecs.waiting import ANSWER_MS_MAX
 
 PROMPT: Final = "session/prompt"
 _OPEN_BY_THEMSELVES: Final = frozenset(
@@ -62,11 +60,8 @@ class Turn:
 class AcpConversation(Listener):
     """State of the conversation with one mount's agent; `AcpCodec` adds the wire on both sides."""
 
-    def __init__(
-        self, cwd: str, answer_ms_max: int = ANSWER_MS_MAX, line_bytes_max: int = LINE_BYTES_MAX
-    ) -> None:
-        super().__init__(cwd, answer_ms_max, line_bytes_max)
-        self._calls = Calls(answer_ms_max)
+    def _set_up(self) -> None:
+        self._calls = Calls(self._answer_ms_max)
         self._questions = Questions()
         self._sessions = Sessions()
         self._turn: Turn | None = None

@@ -30,11 +30,10 @@ from ranvier_broker.codecs.claude_requests import (
     Resetting,
     Turn,
 )
-from ranvier_broker.codecs.jsonl import LINE_BYTES_MAX
 from ranvier_broker.codecs.jsonrpc import NotAMessage
 from ranvier_broker.codecs.listening import Listener
 from ranvier_broker.codecs.typed_lines import object_of
-from ranvier_broker.codecs.waiting import ANSWER_MS_MAX, Waiting
+from ranvier_broker.codecs.waiting import Waiting
 
 _TOO_LARGE: Final = "the request is larger than an axon event may be"
 
@@ -42,10 +41,7 @@ _TOO_LARGE: Final = "the request is larger than an axon event may be"
 class ClaudeHearing(Listener):
     """The half of the codec that listens to the agent, and the state of the conversation."""
 
-    def __init__(
-        self, cwd: str, answer_ms_max: int = ANSWER_MS_MAX, line_bytes_max: int = LINE_BYTES_MAX
-    ) -> None:
-        super().__init__(cwd, answer_ms_max, line_bytes_max)
+    def _set_up(self) -> None:
         self._memory = Memory()
         self._waiting: Waiting[str, Purpose] = Waiting()
         self._questions: dict[str, int] = {}  # the agent's request id → number

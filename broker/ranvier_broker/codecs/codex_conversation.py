@@ -36,9 +36,8 @@ from ranvier_broker.codecs.codex_calls import (
 )
 from ranvier_broker.codecs.codex_generic import GenericView
 from ranvier_broker.codecs.codex_threads import Threads, TokenAccount
-from ranvier_broker.codecs.jsonl import LINE_BYTES_MAX
 from ranvier_broker.codecs.listening import Listener
-from ranvier_broker.codecs.waiting import ANSWER_MS_MAX, Waiting
+from ranvier_broker.codecs.waiting import Waiting
 
 INITIALIZE: Final = "initialize"
 INTERRUPT: Final = "turn/interrupt"
@@ -79,10 +78,7 @@ class _Unsaid:
 class CodexConversation(Listener):
     """State of the conversation with one agent; `CodexCodec` adds the wire on both sides."""
 
-    def __init__(
-        self, cwd: str, answer_ms_max: int = ANSWER_MS_MAX, line_bytes_max: int = LINE_BYTES_MAX
-    ) -> None:
-        super().__init__(cwd, answer_ms_max, line_bytes_max)
+    def _set_up(self) -> None:
         self._number = 0  # goes on over processes, so a late answer meets no stranger
         self._calls: Waiting[int, Purpose] = Waiting()
         self._threads = Threads()

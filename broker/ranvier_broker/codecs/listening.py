@@ -24,6 +24,11 @@ class Listener(ABC):
         self._line_bytes_max = line_bytes_max
         self._lines = LineSplitter(line_bytes_max)
         self._facts: list[Fact] = []
+        self._set_up()
+
+    @abstractmethod
+    def _set_up(self) -> None:
+        """Make what a protocol's codec keeps besides."""
 
     def receive(self, data: bytes, now_ms: int) -> list[Fact]:
         for line in self._lines.feed(data):

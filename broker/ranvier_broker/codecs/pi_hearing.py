@@ -20,7 +20,6 @@ from ranvier_broker.codecs.base import (
     ToAgent,
     TurnEnded,
 )
-from ranvier_broker.codecs.jsonl import LINE_BYTES_MAX
 from ranvier_broker.codecs.jsonrpc import NotAMessage
 from ranvier_broker.codecs.listening import Listener
 from ranvier_broker.codecs.pi_memory import Memory
@@ -37,7 +36,7 @@ from ranvier_broker.codecs.pi_requests import (
     Turn,
 )
 from ranvier_broker.codecs.typed_lines import object_of
-from ranvier_broker.codecs.waiting import ANSWER_MS_MAX, Waiting
+from ranvier_broker.codecs.waiting import Waiting
 
 _HANDLED: Final = "handled"
 """A prompt's `disposition` when it was a command of an extension: no run follows."""
@@ -46,10 +45,7 @@ _HANDLED: Final = "handled"
 class PiHearing(Listener):
     """The half of the codec that listens to the agent, and the state of the conversation."""
 
-    def __init__(
-        self, cwd: str, answer_ms_max: int = ANSWER_MS_MAX, line_bytes_max: int = LINE_BYTES_MAX
-    ) -> None:
-        super().__init__(cwd, answer_ms_max, line_bytes_max)
+    def _set_up(self) -> None:
         self._memory = Memory()
         self._waiting: Waiting[str, Purpose] = Waiting()
         self._dialogs: dict[str, Dialog] = {}  # by the agent's ids
