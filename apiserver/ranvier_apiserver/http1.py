@@ -28,7 +28,7 @@ OURS: Final = frozenset({b"connection", b"content-length"})
 """Headers that are written here, whatever the application says of them."""
 
 HOT_METHOD: Final = b"POST"
-PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/_-.")
+PLAIN: Final = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/_-."
 """What a path may hold to go the hot way: nothing that has to be decoded or split."""
 
 
@@ -132,7 +132,7 @@ class Http1Protocol(HttpToolsProtocol):
             and self.parser.should_keep_alive()
             and not self.expect_100_continue
             and not self.parser.should_upgrade()
-            and PLAIN.issuperset(self.url)
+            and not self.url.translate(None, PLAIN)
             and (self.cycle is None or self.cycle.response_complete)
             and not self.flow.write_paused
             and not self.transport.is_closing()
