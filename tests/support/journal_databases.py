@@ -2,6 +2,8 @@
 
 import atexit
 import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +12,7 @@ import psycopg
 import pytest
 from postgres_server import NoPostgres, PostgresServer
 from ranvier_apiserver.journal.engine import Engine
+from ranvier_apiserver.journal.engine_store import EngineStore
 from ranvier_apiserver.journal.opening import FILE_NAME
 from ranvier_apiserver.journal.postgresql.engine import PostgresEngine
 from ranvier_apiserver.journal.sqlite_engine import SqliteEngine
@@ -48,6 +51,16 @@ class SqliteDatabase:
         (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
         connection.close()
         return int(count)
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[EngineStore]:
+    """A journal on SQLite whose clock stands still."""
+    store = await EngineStore.open(lambda: SqliteEngine(folder), lambda: 1_000)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 class PostgresDatabase:

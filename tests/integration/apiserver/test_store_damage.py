@@ -4,11 +4,11 @@ import asyncio
 import shutil
 import sqlite3
 import struct
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from journal_databases import opened
 from ranvier.events import NewEvent, Origin
 from ranvier_apiserver.errors import JournalDamaged, JournalFailed
 from ranvier_apiserver.journal import opening, wal
@@ -20,15 +20,6 @@ from ranvier_apiserver.journal.store import Page
 
 FRAME = wal.FRAME_HEADER_BYTES + PAGE_BYTES
 PAYLOAD = "the very payload"
-
-
-@asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[EngineStore]:
-    store = await EngineStore.open(lambda: SqliteEngine(folder), lambda: 1_000)
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 async def fill(store: EngineStore, count: int) -> str:

@@ -2,30 +2,21 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from journal_databases import opened
 from ranvier.events import NewEvent, Origin
 from ranvier_apiserver.journal import checkpoint, opening
 from ranvier_apiserver.journal.engine_store import EngineStore
-from ranvier_apiserver.journal.sqlite_engine import SqliteEngine
 
 FACT_SECONDS_MAX = 20
 KIB = 1024
 PUBLISHERS, EACH = 8, 400
 EVENT = NewEvent(Origin.USER, "test", "t", "x" * 4 * KIB)
 WRITTEN = PUBLISHERS * EACH * 4 * KIB
-
-
-@asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[EngineStore]:
-    store = await EngineStore.open(lambda: SqliteEngine(folder), lambda: 1_000)
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 async def publish_without_a_break(store: EngineStore) -> None:
