@@ -9,23 +9,29 @@ tries again.
 from typing import Final
 
 QUICK_SECONDS: Final = 0.001
-"""So long the loop may wait for the disk in one commit."""
+"""So long the loop may wait for the disk in a commit, on average. A single one may take longer:
+now and then a checkpoint is in its way."""
+
+COMMITS_AVERAGED: Final = 16
 
 REST_COMMITS: Final = 32
 REST_COMMITS_MAX: Final = 4096
-"""After a longer wait the thread does so many commits; twice as many if the next try fails too."""
+"""When it waited longer the thread does so many commits; twice as many if the next try fails."""
 
 
 class Pace:
     """Told of every commit, by whoever did it."""
 
     def __init__(self) -> None:
+        self._average = 0.0
         self._rest = REST_COMMITS
         self._left = REST_COMMITS
 
     def waited(self, seconds: float) -> None:
         """The loop did a commit, and waited so long for the disk."""
-        if seconds > QUICK_SECONDS:
+        self._average += (seconds - self._average) / COMMITS_AVERAGED
+        if self._average > QUICK_SECONDS:
+            self._average = QUICK_SECONDS / 2
             self._left = self._rest
             self._rest = min(2 * self._rest, REST_COMMITS_MAX)
         else:
