@@ -46,8 +46,10 @@ def judge(log: bytes, page_bytes: int) -> Verdict:
     for frame in _frames(log, page_bytes):
         salts = salts or frame.salts
         if frame.salts != salts:
-            # Left over from before the log was last begun anew: these are in the main file.
-            break
+            # Left over from before the log was last begun anew, and in the main file; or its salts
+            # are what was damaged, and then frames of ours lie behind it.
+            bad = True
+            continue
         if behind:
             # Something was written after a commit behind the bad frame: that one was synced.
             return Verdict(good, behind)

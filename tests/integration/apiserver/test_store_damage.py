@@ -57,12 +57,17 @@ async def test_what_a_killed_process_left_is_all_there(tmp_path: Path) -> None:
         assert len((await store.read_after(axon_id, 0, 100)).events) == 8
 
 
+SALTS, PAGE = 8, 100
+"""Places in a frame: what tells this use of the log from those before, and what was written."""
+
+
+@pytest.mark.parametrize("place", [SALTS, PAGE])
 async def test_a_log_damaged_before_acknowledged_commits_is_refused_and_kept(
-    tmp_path: Path,
+    tmp_path: Path, place: int
 ) -> None:
     await killed(tmp_path / "a", tmp_path / "b")
     log = tmp_path / "b" / f"{FILE_NAME}-wal"
-    alter(log, lambda data: flip(data, wal.HEADER_BYTES + 3 * FRAME + 100))
+    alter(log, lambda data: flip(data, wal.HEADER_BYTES + 3 * FRAME + place))
     before = log.read_bytes()
     for _ in range(2):
         with pytest.raises(JournalDamaged, match="Restore it from a backup"):
@@ -88,6 +93,22 @@ async def test_a_commit_that_a_power_cut_tore_is_forgotten(tmp_path: Path) -> No
     alter(log, lambda data: flip(data, last + 100))
     async with opened(tmp_path / "b") as store:
         assert len((await store.read_after(axon_id, 0, 100)).events) == 7
+
+
+async def test_what_an_earlier_use_of_the_log_left_behind_is_no_damage(tmp_path: Path) -> None:
+    async with opened(tmp_path / "a") as store:
+        await fill(store, 20)
+        checkpoints = sqlite3.connect(tmp_path / "a" / FILE_NAME)
+        checkpoints.execute("PRAGMA wal_checkpoint(RESTART)")
+        checkpoints.close()
+        axon_id = await fill(store, 3)
+        shutil.copytree(tmp_path / "a", tmp_path / "b")
+    log = (tmp_path / "b" / f"{FILE_NAME}-wal").read_bytes()
+    verdict = wal.judge(log, PAGE_BYTES)
+    assert 0 < verdict.frames_good < len(log) // FRAME
+    assert not verdict.lost_commits
+    async with opened(tmp_path / "b") as store:
+        assert len((await store.read_after(axon_id, 0, 100)).events) == 3
 
 
 async def test_a_torn_last_frame_is_no_damage(tmp_path: Path) -> None:
