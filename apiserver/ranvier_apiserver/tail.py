@@ -5,6 +5,7 @@ fell behind the ring it reads pages from the store until it is near again (`foll
 """
 
 import asyncio
+import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ WAIT_SECONDS_MIN: Final = 0.001
 
 Take = Callable[[], bool]
 """Takes what came, on behalf of a follower that waits; False when the follower itself must."""
+
+log = logging.getLogger(__name__)
 
 
 class Place:
@@ -77,7 +80,7 @@ class Tail:
         self.changes += 1
         waiting, self._waiting = self._waiting, {}
         for future, take in waiting.items():
-            if take is not None and not (self.is_closed or future.done()) and take():
+            if take is not None and not (self.is_closed or future.done()) and _took(take):
                 self._waiting[future] = take
             else:
                 _settle(future, True)
@@ -203,6 +206,15 @@ class Tails:
             if not tail.places:
                 self._held -= tail.held
                 del self._tails[axon_id]
+
+
+def _took(take: Take) -> bool:
+    """One reader's trouble is its own: the others are written to, and its task finds out."""
+    try:
+        return take()
+    except Exception:
+        log.exception("a subscriber was not written to")
+        return False
 
 
 def _settle(future: asyncio.Future[bool], value: bool) -> None:

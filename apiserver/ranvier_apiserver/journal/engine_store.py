@@ -1,6 +1,7 @@
 """The store, whichever engine stands below: commands to the one writer, pages from readers."""
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Callable, Sequence
 
@@ -39,6 +40,8 @@ from ranvier_apiserver.journal.store import (
 )
 from ranvier_apiserver.journal.writer import Writer
 from ranvier_apiserver.state import Axon, Wake
+
+log = logging.getLogger(__name__)
 
 
 class EngineStore:
@@ -88,7 +91,11 @@ class EngineStore:
 
     def _tell(self, committed: Committed) -> None:
         for listener in self._listeners:
-            listener(committed)
+            try:
+                listener(committed)
+            except Exception:
+                # It is committed: the other listeners hear of it, and who published is answered.
+                log.exception("a commit was not told to a listener")
 
     # --- axons
 

@@ -14,7 +14,7 @@ from ranvier_apiserver.journal import commands, pace
 from ranvier_apiserver.journal.base import Draft
 from ranvier_apiserver.journal.engine_store import EngineStore
 from ranvier_apiserver.journal.sqlite_engine import SqliteEngine
-from ranvier_apiserver.journal.store import Published
+from ranvier_apiserver.journal.store import Committed, Published
 
 FACT_SECONDS_MAX = 20
 WAVES = 60
@@ -144,6 +144,23 @@ async def test_what_the_thread_committed_is_told_before_what_the_loop_commits(
     await asyncio.wait_for(done, FACT_SECONDS_MAX)
     assert told == list(range(1, len(told) + 1))
     assert answered == [commands.SMALL_EVENTS + 1, commands.SMALL_EVENTS + 2]
+
+
+@pytest.mark.usefixtures("any_disk_is_quick")
+@pytest.mark.parametrize("count", [1, commands.SMALL_EVENTS + 1])
+async def test_a_listener_that_fails_keeps_nothing_from_the_others(
+    store: EngineStore, count: int
+) -> None:
+    axon_id, told = await new_axon(store), list[int]()
+
+    def fails(_: Committed) -> None:
+        raise ValueError("not my day")
+
+    store.listen(fails)
+    store.listen(lambda committed: told.extend(event.sequence for event in committed.events))
+    async with asyncio.timeout(FACT_SECONDS_MAX):
+        assert (await store.publish_many(axon_id, [EVENT] * count)).sequence == count
+    assert told == list(range(1, count + 1))
 
 
 @pytest.mark.usefixtures("any_disk_is_quick")

@@ -184,6 +184,27 @@ async def test_who_can_not_be_written_to_at_once_misses_nothing() -> None:
     assert follower.sequences == list(range(1, total + 1))
 
 
+async def test_who_can_not_be_written_to_by_mistake_stands_in_nobodys_way() -> None:
+    journal, others, broken = Journal(), [Follower(), Follower()], Follower()
+
+    def fails(_: bytes) -> bool:
+        raise RuntimeError("the handle is closed")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(written_to(journal, others[0]))
+        stream = following.stream(journal, journal.tails, AXON, 0, EVERYTHING, broken.emit, fails)
+        group.create_task(stream)
+        group.create_task(written_to(journal, others[1]))
+        journal.commit()
+        for follower in (*others, broken):
+            await follower.until(1)
+        await asyncio.sleep(0)
+        journal.commit()
+        assert [follower.sequences for follower in others] == [[1, 2], [1, 2]]
+        await broken.until(2)
+        journal.tails.close()
+
+
 async def test_more_than_one_write_at_once_comes_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tail, "SEND_BYTES_MAX", 3 * len(frames.frame(event(1))))
     journal, follower = Journal(), Follower()
