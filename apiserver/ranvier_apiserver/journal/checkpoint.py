@@ -42,6 +42,7 @@ class Checkpointer:
         self._stop = threading.Event()
         self.is_long = False
         """Whether the writer has pages to move, see `between_commits`."""
+        self._is_forcing = False
         self._rounds = ROUNDS_WITHOUT_FORCE
         """Since the last use of force."""
         self._thread = threading.Thread(target=self._run, name="journal-checkpoint", daemon=True)
@@ -50,9 +51,14 @@ class Checkpointer:
     def dirty(self) -> None:
         self._dirty.set()
 
+    @property
+    def holds_up(self) -> bool:
+        """Whether the next commit pays for the log: moves pages first, or waits for force."""
+        return self.is_long or self._is_forcing
+
     def between_commits(self, writer: sqlite3.Connection) -> None:
-        """The writer's own part, in its thread, right after the thread's: some milliseconds twice a
-        second at full speed, else nothing. Waits for nobody."""
+        """The writer's own part, right after the thread's: some milliseconds twice a second at full
+        speed, else nothing. Waits for nobody."""
         if self.is_long:
             self.is_long = False
             self._move(writer)
@@ -92,6 +98,11 @@ class Checkpointer:
             is_long = self._log_path.stat().st_size > LOG_BYTES_MAX
             if is_long and self._rounds > ROUNDS_WITHOUT_FORCE:
                 self._rounds = 0
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                self._is_forcing = True
+                # What the event loop has begun to commit is done by then; more it leaves alone.
+                if not self._stop.wait(EVERY_SECONDS):
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except (sqlite3.Error, OSError) as error:
             log.warning("the log stays long: %s", error)
+        finally:
+            self._is_forcing = False

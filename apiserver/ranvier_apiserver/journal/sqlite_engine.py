@@ -81,7 +81,7 @@ class SqliteEngine:
 
     @property
     def is_prompt(self) -> bool:
-        return not self._checkpointer.is_long
+        return not self._checkpointer.holds_up
 
     @property
     def is_reachable(self) -> bool:

@@ -128,8 +128,9 @@ class Writer:
             self._leave_to_thread()
             return
         try:
-            # What the thread committed before must be told before this.
-            if self._worked != self._delivered:
+            # What the thread committed before must be told before this. And that the engine was
+            # prompt when these came in may be over.
+            if self._worked != self._delivered or not self._engine.is_prompt:
                 self._leave_to_thread()
                 return
             jobs = self._take_here()

@@ -2,14 +2,18 @@
 
 import asyncio
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 
 import pytest
 from journal_databases import opened
 from ranvier.events import NewEvent, Origin
-from ranvier_apiserver.journal import checkpoint, opening
+from ranvier_apiserver.journal import checkpoint, opening, pace
+from ranvier_apiserver.journal.base import Draft
 from ranvier_apiserver.journal.engine_store import EngineStore
 
 FACT_SECONDS_MAX = 20
@@ -70,6 +74,37 @@ async def test_a_reader_that_stays_stops_no_publisher_and_the_log_is_shortened_a
         async with asyncio.timeout(FACT_SECONDS_MAX):
             while log_bytes(tmp_path) > WRITTEN // 4:
                 await store.publish(axon.axon_id, EVENT)
+
+
+async def test_while_force_waits_for_readers_the_event_loop_commits_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop would wait with it, and everybody else with the loop."""
+    monkeypatch.setattr(checkpoint, "LOG_BYTES_MAX", 0)
+    monkeypatch.setattr(checkpoint, "LOG_PAGES_MAX", 1_000_000)
+    monkeypatch.setattr(checkpoint, "ROUNDS_WITHOUT_FORCE", 0)
+    monkeypatch.setattr(pace, "REST_COMMITS", 0)
+    monkeypatch.setattr(pace, "QUICK_SECONDS", FACT_SECONDS_MAX)
+    seconds: dict[str, list[float]] = {}
+
+    def timed(engine: SqliteEngine, draft: Draft) -> None:
+        began = time.perf_counter()
+        commit(engine, draft)
+        thread = threading.current_thread().name
+        seconds.setdefault(thread, []).append(time.perf_counter() - began)
+
+    commit = SqliteEngine.commit
+    monkeypatch.setattr(SqliteEngine, "commit", timed)
+    # So long that no machine's own slowness is taken for it.
+    waits = 1.0
+    monkeypatch.setattr(opening, "CHECKPOINT_BUSY_MS", int(1000 * waits))
+    async with opened(tmp_path) as store, asyncio.timeout(FACT_SECONDS_MAX):
+        axon = await store.create_axon(None, {})
+        with reading(tmp_path):
+            while sum(took > waits / 2 for took in chain(*seconds.values())) < 2:
+                await store.publish(axon.axon_id, EVENT)
+    here = seconds[threading.current_thread().name]
+    assert max(here) < waits / 2
 
 
 async def test_a_checkpoint_that_fails_fails_no_publish(
