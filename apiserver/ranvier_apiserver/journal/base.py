@@ -1,6 +1,6 @@
 """The journal's committed state in memory, and a draft of the next transaction over it.
 
-The writer thread owns both. Commands work on the draft alone, in memory; the draft is written in
+Both are the writer's. Commands work on the draft alone, in memory; the draft is written in
 one go, and becomes the base only after COMMIT. A command that raises is undone to its mark, so the
 other commands of its batch do not suffer; when the commit fails, the draft is simply dropped.
 """

@@ -1,4 +1,4 @@
-"""Does the journal commit? The writer's thread tells, whoever asks about readiness is answered.
+"""Does the journal commit? Whoever commits tells, whoever asks about readiness is answered.
 
 A failed commit that may pass (a full disk, a lock that somebody holds) is over with the next one
 that succeeds. A commit that takes longer than any disk should is a failure while it lasts.
@@ -12,7 +12,7 @@ STUCK_SECONDS: Final = 10.0
 
 
 class Pulse:
-    """Plain attributes, each written by one thread: no lock is needed."""
+    """Plain attributes, written by whoever has the writer's turn: no lock is needed."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now

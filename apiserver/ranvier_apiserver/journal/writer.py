@@ -25,6 +25,7 @@ from ranvier_apiserver.journal.store import Committed
 from ranvier_apiserver.state import Axon, Wake
 
 HERE_EVENTS_MAX: Final = 128
+HERE_BYTES_MAX: Final = 512 * 1024
 """More than so many at once take the loop too long, however quick the disk is."""
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Writer:
         self._turn = threading.Lock()
         self._pace = Pace()
         self._here: list[Job] = []
-        self._here_events = 0
+        self._here_events, self._here_bytes = 0, 0
         """What the loop will commit as soon as it has read what came together with it."""
         # Batches of the thread. Each is written by one thread only.
         self._worked, self._delivered = 0, 0
@@ -86,6 +87,7 @@ class Writer:
             return
         self._here.append(job)
         self._here_events += command.events
+        self._here_bytes += command.size
         if len(self._here) == 1:
             self._loop.call_soon(self._commit_here)
 
@@ -120,6 +122,7 @@ class Writer:
             and self._pace.is_quick
             and self._engine.is_prompt
             and self._here_events < HERE_EVENTS_MAX
+            and self._here_bytes < HERE_BYTES_MAX
             and self._backlog.is_empty
         )
 
@@ -143,7 +146,8 @@ class Writer:
         self._deliver(jobs, seen)
 
     def _take_here(self) -> list[Job]:
-        jobs, self._here, self._here_events = self._here, [], 0
+        jobs, self._here = self._here, []
+        self._here_events, self._here_bytes = 0, 0
         return jobs
 
     def _leave_to_thread(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ranvier.events import AxonEvent, NewEvent, Origin
 from ranvier_apiserver.errors import JournalFailed
-from ranvier_apiserver.journal import commands, pace
+from ranvier_apiserver.journal import commands, pace, writer
 from ranvier_apiserver.journal.base import Draft
 from ranvier_apiserver.journal.engine_store import EngineStore
 from ranvier_apiserver.journal.sqlite_engine import SqliteEngine
@@ -27,12 +27,15 @@ class Disk(SqliteEngine):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.threads: list[str] = []
+        self.sizes: list[int] = []
+        """Events of each commit."""
         self.goes_on = threading.Event()
         self.goes_on.set()
         self.began = threading.Event()
 
     def commit(self, draft: Draft) -> None:
         self.threads.append(threading.current_thread().name)
+        self.sizes.append(len(draft.events))
         self.began.set()
         assert self.goes_on.wait(FACT_SECONDS_MAX)
         super().commit(draft)
@@ -85,6 +88,19 @@ async def test_what_may_take_long_is_left_to_the_thread(store: EngineStore, disk
     assert disk.last != here
     await store.delete_axon(axon_id)
     assert here not in disk.threads
+
+
+@pytest.mark.usefixtures("any_disk_is_quick")
+async def test_the_loop_commits_no_more_bytes_at_once_than_it_has_time_for(
+    store: EngineStore, disk: Disk
+) -> None:
+    axon_id = await new_axon(store)
+    event = NewEvent(Origin.USER, "test", "t", "x" * commands.SMALL_BYTES)
+    await asyncio.gather(*(store.publish(axon_id, event) for _ in range(writer.HERE_EVENTS_MAX)))
+    here, commits = threading.current_thread().name, zip(disk.threads, disk.sizes, strict=True)
+    ours = [size for thread, size in commits if thread == here]
+    assert max(ours, default=0) <= writer.HERE_BYTES_MAX // commands.SMALL_BYTES
+    assert sum(disk.sizes) == writer.HERE_EVENTS_MAX
 
 
 async def test_a_disk_that_is_not_quick_is_hardly_waited_for(
