@@ -222,7 +222,7 @@ class Append(Command[AppendAnswer]):
     def of(cls, uid: str, index: int, request: AppendRequest) -> "Append":
         """The command with its weight."""
         state = None if request.state is None else json.dumps(request.state)
-        size = sum(payload_bytes(event.payload) for event in request.events)
+        size = sum(payload_bytes(event.payload) for event in request.events) + len(state or "")
         return cls(uid, index, request, state, max(1, len(request.events)), size)
 
     def run(self, draft: Draft) -> AppendAnswer:

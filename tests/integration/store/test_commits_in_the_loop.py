@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from ranvier.events import AxonEvent, NewEvent, Origin
+from ranvier.internal import AppendRequest
 from ranvier_apiserver.errors import JournalFailed
 from ranvier_apiserver.journal import commands, pace, writer
 from ranvier_apiserver.journal.base import Draft
+from ranvier_apiserver.journal.box_commands import Append
 from ranvier_apiserver.journal.engine_store import EngineStore
 from ranvier_apiserver.journal.sqlite_engine import SqliteEngine
 from ranvier_apiserver.journal.store import Committed, Published
@@ -88,6 +90,14 @@ async def test_what_may_take_long_is_left_to_the_thread(store: EngineStore, disk
     assert disk.last != here
     await store.delete_axon(axon_id)
     assert here not in disk.threads
+
+
+def test_a_brokers_state_is_weighed_with_its_events() -> None:
+    state = {"session": "x" * commands.SMALL_BYTES}
+    request = AppendRequest(epoch=1, batch=1, state=state)
+    append = Append.of("uid", 0, request)
+    assert append.size > commands.SMALL_BYTES
+    assert not append.is_small
 
 
 @pytest.mark.usefixtures("any_disk_is_quick")
