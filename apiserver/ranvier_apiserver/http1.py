@@ -48,6 +48,7 @@ class Http1Protocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._under_way: list[RequestResponseCycle] = []
         self._hot = self.app if isinstance(self.app, HotPath) else None
 
     def data_received(self, data: bytes) -> None:
@@ -62,6 +63,10 @@ class Http1Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._hurry(None)
+        # uvicorn tells the newest alone: one that is answered before it would never hear of it.
+        for cycle in self._under_way:
+            cycle.disconnected = not cycle.response_complete
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def _hurry(self, timer: asyncio.TimerHandle | None) -> None:
@@ -106,6 +111,8 @@ class Http1Protocol(HttpToolsProtocol):
         stalled.offer(scope, self.transport.abort)
         super().on_headers_complete()
         assert self.cycle is not None
+        under_way = (it for it in self._under_way if not it.response_complete)
+        self._under_way = [*under_way, self.cycle]
         instant.offer(scope, partial(self._write, self.cycle))
 
     def _write(self, cycle: RequestResponseCycle, chunk: bytes) -> bool:

@@ -198,6 +198,23 @@ async def test_a_stop_answers_reads_that_wait(inside: Inside) -> None:
         assert (wait.result().status_code, wait.result().json()["events"]) == (200, [])
 
 
+async def test_one_that_goes_with_another_request_behind_its_stream_is_noticed(
+    inside: Inside,
+) -> None:
+    """While a request waits for its turn nothing is read, so only a write finds out."""
+    axon_id = await create(inside.api)
+    subscriber = await subscribe(inside.port, axon_id)
+    subscriber.writer.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+    await inside.until_followed_by(1)
+    await publish(inside.api, axon_id, "it")
+    await subscriber.event()
+    subscriber.writer.close()
+    async with asyncio.timeout(FACT_SECONDS):
+        while inside.tails.followers:
+            await publish(inside.api, axon_id, "it")
+            await asyncio.sleep(0.01)
+
+
 async def test_one_that_does_not_read_is_dropped_and_can_come_back(inside: Inside) -> None:
     api, tails = inside.api, inside.tails
     axon_id = await create(api)
