@@ -15,6 +15,7 @@ from ranvier.events import NewEvent, Origin
 from ranvier_apiserver.journal import checkpoint, opening, pace
 from ranvier_apiserver.journal.base import Draft
 from ranvier_apiserver.journal.engine_store import EngineStore
+from ranvier_apiserver.journal.sqlite_engine import SqliteEngine
 
 FACT_SECONDS_MAX = 20
 KIB = 1024
@@ -96,7 +97,7 @@ async def test_while_force_waits_for_readers_the_event_loop_commits_nothing(
     commit = SqliteEngine.commit
     monkeypatch.setattr(SqliteEngine, "commit", timed)
     # So long that no machine's own slowness is taken for it.
-    waits = 1.0
+    waits = 2.0
     monkeypatch.setattr(opening, "CHECKPOINT_BUSY_MS", int(1000 * waits))
     async with opened(tmp_path) as store, asyncio.timeout(FACT_SECONDS_MAX):
         axon = await store.create_axon(None, {})
