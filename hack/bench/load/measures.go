@@ -20,6 +20,9 @@ type Result map[string]float64
 // A payload carries when it was made between two marks that no framing escapes.
 const mark, stampDigits = "~", 19
 
+// A prime, so that every stream has its turn and as many producers as streams keep one each.
+const stride = 7919
+
 func payload(size int, at time.Time) string {
 	head := fmt.Sprintf(`{"at":"%s%0*d%s","pad":"`, mark, stampDigits, at.UnixNano(), mark)
 	return head + strings.Repeat("x", max(0, size-len(head)-2)) + `"}`
@@ -65,12 +68,14 @@ func publish(ctx context.Context, target Target, names []string, s Settings) (Re
 			defer group.Done()
 			mine := &shares[number]
 			batch := make([]string, s.Batch)
-			for time.Since(began) < s.Duration {
+			for turn := 0; time.Since(began) < s.Duration; turn++ {
 				at := time.Now()
 				for index := range batch {
 					batch[index] = payload(s.PayloadBytes, at)
 				}
-				if mine.err = target.Publish(ctx, names[number%len(names)], batch); mine.err != nil {
+				// Over many streams each publish goes to another, far from the last.
+				name := names[(number+turn*s.Producers)*stride%len(names)]
+				if mine.err = target.Publish(ctx, name, batch); mine.err != nil {
 					return
 				}
 				mine.took = append(mine.took, time.Since(at))
