@@ -92,6 +92,8 @@ class _Follower:
         self._only = only
         self._emit = emit
         self._write = write
+        # Who can never be written to at once is woken without a try.
+        self._takes = None if write is never else self._take
         self._quiet_until = _now() + frames.PING_SECONDS
 
     async def follow(self, pages: Pages, axon_id: str) -> None:
@@ -121,7 +123,7 @@ class _Follower:
 
     async def _wait(self, seen: int) -> None:
         """Until something came that the reader could not be sent at once."""
-        while not await self._tail.next_change(seen, self._quiet_until - _now(), self._take):
+        while not await self._tail.next_change(seen, self._quiet_until - _now(), self._takes):
             await self._ping_if_quiet()
 
     def _take(self) -> bool:

@@ -50,8 +50,8 @@ class Writer:
         self._turn = threading.Lock()
         self._pace = Pace()
         self._here: list[Job] = []
-        self._here_events, self._here_bytes = 0, 0
         """What the loop will commit as soon as it has read what came together with it."""
+        self._here_events, self._here_bytes = 0, 0
         # Batches of the thread. Each is written by one thread only.
         self._worked, self._delivered = 0, 0
         self._stopping = False
@@ -127,6 +127,9 @@ class Writer:
         )
 
     def _commit_here(self) -> None:
+        if not self._here:
+            # A stop left them to the thread.
+            return
         if not self._backlog.is_empty or not self._turn.acquire(blocking=False):
             self._leave_to_thread()
             return
@@ -138,7 +141,7 @@ class Writer:
                 return
             jobs = self._take_here()
             cpu, began = time.thread_time(), time.perf_counter()
-            seen = self._work(jobs) if jobs else []
+            seen = self._work(jobs)
             waited = time.perf_counter() - began - (time.thread_time() - cpu)
             self._pace.waited(waited)
         finally:

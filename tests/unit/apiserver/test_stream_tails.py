@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -152,17 +152,28 @@ async def written_to(journal: Journal, follower: Follower, only: EventFilter = E
     await following.stream(journal, journal.tails, AXON, 0, only, follower.emit, follower.write)
 
 
-async def test_who_waits_is_written_to_before_the_commit_is_over() -> None:
+@asynccontextmanager
+async def waiting(
+    only: EventFilter = EVERYTHING, first: int = 1
+) -> AsyncIterator[tuple[Journal, Follower]]:
+    """A reader that can be written to at once, has the `first` events, and waits for more."""
     journal, follower = Journal(), Follower()
     async with asyncio.TaskGroup() as group:
-        group.create_task(written_to(journal, follower))
-        journal.commit()
+        group.create_task(written_to(journal, follower, only))
+        journal.commit(first)
         await follower.until(1)
+        # From having emitted to waiting its task meets nothing that it could wait for.
         await asyncio.sleep(0)
+        assert journal.tails._tails[AXON]._waiting
+        yield journal, follower
+        journal.tails.close()
+
+
+async def test_who_waits_is_written_to_before_the_commit_is_over() -> None:
+    async with waiting() as (journal, follower):
         for count in range(2, 50):
             journal.commit()
             assert len(follower.sequences) == count
-        journal.tails.close()
     assert follower.sequences == list(range(1, 50))
 
 
@@ -207,30 +218,18 @@ async def test_who_can_not_be_written_to_by_mistake_stands_in_nobodys_way() -> N
 
 async def test_more_than_one_write_at_once_comes_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tail, "SEND_BYTES_MAX", 3 * len(frames.frame(event(1))))
-    journal, follower = Journal(), Follower()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(written_to(journal, follower))
-        journal.commit()
-        await follower.until(1)
-        await asyncio.sleep(0)
+    async with waiting() as (journal, follower):
         journal.commit(20)
         await follower.until(21)
-        journal.tails.close()
     assert follower.sequences == list(range(1, 22))
 
 
 async def test_what_the_filter_leaves_out_is_passed_without_a_word() -> None:
-    journal, follower = Journal(), Follower()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(written_to(journal, follower, USERS))
-        journal.commit(2)
-        await follower.until(1)
-        await asyncio.sleep(0)
+    async with waiting(USERS, first=2) as (journal, follower):
         for _ in range(20):
             journal.commit()
         assert follower.sequences == list(range(2, 23, 2))
         assert list(journal.tails.lags()) == [0]
-        journal.tails.close()
 
 
 async def test_what_was_written_at_once_counts_as_a_sign_of_life(
@@ -239,12 +238,7 @@ async def test_what_was_written_at_once_counts_as_a_sign_of_life(
     now = 0.0
     monkeypatch.setattr(frames, "PING_SECONDS", 0.05)
     monkeypatch.setattr(following, "_now", lambda: now)
-    journal, follower = Journal(), Follower()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(written_to(journal, follower))
-        journal.commit()
-        await follower.until(1)
-        await asyncio.sleep(0)
+    async with waiting() as (journal, follower):
         now = 0.04
         journal.commit()
         now = 0.08
@@ -253,7 +247,6 @@ async def test_what_was_written_at_once_counts_as_a_sign_of_life(
         assert (follower.sequences, follower.pings) == ([1, 2], 0)
         now = 0.1
         await follower.until_pings(1)
-        journal.tails.close()
 
 
 async def test_a_slow_reader_falls_back_to_the_store_and_misses_nothing() -> None:
