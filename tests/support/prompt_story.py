@@ -29,7 +29,7 @@ def talk_to_an_agent(terminal: Terminal) -> None:
     _a_question_that_is_cancelled(terminal)
     _several_lines_and_a_memory(terminal)
     terminal.type("half a prompt")
-    terminal.shows("half a prompt")  # readline reads keys now, and hears of Ctrl-C
+    terminal.shows("half a prompt")
     terminal.ctrl_c()
     terminal.shows("(Ctrl-C again or Ctrl-D leaves)")
     terminal.shows("› ")

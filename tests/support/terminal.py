@@ -33,8 +33,8 @@ class Terminal:
 
     def __enter__(self) -> Self:
         # In a new session the terminal is its own, and Ctrl-C reaches it and nobody else.
-        self._pid, self._master = pty.fork()
-        if self._pid == 0:
+        self.pid, self._master = pty.fork()
+        if self.pid == 0:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.execvpe(self._command[0], self._command, {**self._env, "TERM": "xterm"})
         # Wide enough that no line is broken: what is looked for stands in one piece.
@@ -47,9 +47,9 @@ class Terminal:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
         os.close(self._master)
 
     @property
@@ -88,8 +88,8 @@ class Terminal:
         deadline = time.monotonic() + self._patience
         while self._read(0.1):
             assert time.monotonic() < deadline, f"it has not ended:\n{self.text}"
-        _, status = os.waitpid(self._pid, 0)
-        self._pid = 0
+        _, status = os.waitpid(self.pid, 0)
+        self.pid = 0
         return os.waitstatus_to_exitcode(status)
 
     def _read(self, seconds: float) -> bool:

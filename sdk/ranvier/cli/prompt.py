@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Final, assert_never
 
 import typer
@@ -29,6 +29,7 @@ from ranvier.cli.conversation import (
     Write,
 )
 from ranvier.cli.dialects import Dialect, Message
+from ranvier.cli.line_editor import read_line
 from ranvier.cli.output import Format, FormatOption
 from ranvier.cli.target import Target
 from ranvier.client.errors import RanvierError
@@ -110,14 +111,9 @@ def prompt(
 
 def _next_words() -> str | None:
     """What is typed next; None for the end. Ctrl-C drops the line, twice in a row it is the end."""
-    with suppress(ImportError):
-        import readline
-
-        # Several lines that are pasted are one prompt, not one each.
-        readline.parse_and_bind("set enable-bracketed-paste on")
     for more in ("(Ctrl-C again or Ctrl-D leaves)", ""):
         try:
-            return input("› ")
+            return read_line("› ")
         except EOFError:
             break
         except KeyboardInterrupt:
