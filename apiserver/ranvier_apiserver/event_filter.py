@@ -19,7 +19,7 @@ class EventFilter:
 
     @property
     def is_inbound(self) -> bool:
-        """What brokers ask for; a store should have an index for it."""
+        """What brokers ask for; a store finds it without looking at the rest."""
         return self.origins == INBOUND_ORIGINS and self.event_types is None
 
     def admits(self, event: AxonEvent) -> bool:

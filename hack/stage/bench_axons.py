@@ -36,7 +36,7 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 FEW_AXONS, FEW_EVENTS = 100, 1000
 CALLERS = 64
 FILLERS = 512
-CALLS = 320
+CALLS = 1600
 ROUNDS = 7
 STARTS = 2
 EVENTS_AT_ONCE = 1000

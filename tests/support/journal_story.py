@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ranvier.events import NewEvent, Origin
+from ranvier.events import INBOUND_ORIGINS, NewEvent, Origin
 from ranvier.internal import (
     AppendEvent,
     AppendRequest,
@@ -22,6 +22,7 @@ from ranvier.internal import (
     MountBinding,
     TurnStarted,
 )
+from ranvier_apiserver.event_filter import EventFilter
 from ranvier_apiserver.journal import migrations
 from ranvier_apiserver.journal.engine import Engine
 from ranvier_apiserver.journal.engine_store import EngineStore
@@ -70,6 +71,8 @@ async def check(store: Store) -> None:
     assert [event.sequence for event in events] == list(range(1, 13))
     assert [event.payload for event in events] == PAYLOADS * 3
     assert {event.timestamp_ms for event in events} == {NOW_MS}
+    for_brokers = await store.read_after(fixer.axon_id, 2, 100, EventFilter(INBOUND_ORIGINS))
+    assert [event.sequence for event in for_brokers.events] == list(range(3, 9))
     again = NewEvent(Origin.USER, "story", "user.message", PAYLOADS[2])
     kept = await store.publish(fixer.axon_id, again, f"{Origin.USER}-2".encode())
     assert (kept.sequence, kept.timestamp_ms) == (3, NOW_MS)
@@ -105,8 +108,9 @@ def _sqlite_text(folder: Path) -> str:
     asyncio.run(_told(SqliteEngine(folder)))
     connection = sqlite3.connect(folder / FILE_NAME)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
     lines = [
-        "PRAGMA page_size = 8192;",
+        f"PRAGMA page_size = {page_bytes};",
         f"PRAGMA application_id = {APPLICATION_ID};",
         f"PRAGMA user_version = {version};",
         *connection.iterdump(),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from ranvier_apiserver.errors import AxonDeleted, JournalDamaged
-from ranvier_apiserver.journal.checksum import event_checksum
+from ranvier_apiserver.journal.checksum import is_whole
 
 FIRST_PAGE_ROWS: Final = 64
 """Most queries want a few events; the first page is small for them."""
@@ -107,7 +107,7 @@ def read_page(
     first, last = wanted.window(rows)
     fields = "sequence, timestamp_ms, origin, source, event_type"
     if wanted.payload:
-        fields = f"axon, {fields}, payload, total_bytes, checksum"
+        fields = f"axon, {fields}, payload, total_bytes, inbound, checksum"
     page: list[Row] = []
     size = 0
     with closing(read(*select(fields, number, wanted, rows))) as found:
@@ -159,7 +159,7 @@ def _expect_no_gap(
 
 
 def _checked(axon_id: str, row: Row) -> Row:
-    if event_checksum(row[:-1]) != row[-1]:
+    if not is_whole(row):
         raise JournalDamaged(
             f"Event {row[1]} of axon {axon_id!r} was changed on disk. The axon is refused; "
             "restore the journal from a backup."

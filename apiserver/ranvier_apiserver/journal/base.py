@@ -28,7 +28,7 @@ class Loader(Protocol):
 
     def axon(self, axon_id: str) -> tuple[Axon, Head] | None: ...
     def origin_of(self, number: int, sequence: int) -> Origin | None: ...
-    def first_inbound(self, number: int, after: int) -> tuple[int, int] | None: ...
+    def first_inbound(self, axon: Axon, after: int, newest: int) -> tuple[int, int] | None: ...
 
 
 @dataclass(slots=True)
@@ -92,8 +92,8 @@ class Draft:
         self.devboxes: dict[str, Devbox | None] = {}
         self.claims: dict[str, AxonClaim | None] = {}
         self.answers: dict[bytes, bytes] = {}
-        self.events: list[tuple[int, AxonEvent, int]] = []
-        """Axon number, event, and the axon's total payload bytes with it."""
+        self.events: list[tuple[int, AxonEvent, int, int]] = []
+        """Axon number, event, and with it the axon's total payload bytes and newest inbound one."""
         self.upkeep: list[tuple[str, tuple[Any, ...]]] = []
         """Statements of upkeep: they change nothing that the base knows."""
         self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
@@ -206,12 +206,12 @@ class Draft:
                 new.event_type,
                 new.payload,
             )
-            self.events.append((axon.number, event, total))
+            self.events.append((axon.number, event, total, inbound))
         self._put(self.heads, axon.axon_id, Head(sequence, moment, inbound, inbound_ms, total))
         return event
 
     def origin_of(self, axon: Axon, sequence: int) -> Origin | None:
-        for number, event, _ in self.events:
+        for number, event, *_ in self.events:
             if number == axon.number and event.sequence == sequence:
                 return event.origin
         return self.base.loader.origin_of(axon.number, sequence)

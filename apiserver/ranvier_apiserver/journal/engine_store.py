@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-import uuid
+import secrets
 from collections.abc import Callable, Sequence
 
 from ranvier.events import NewEvent
@@ -83,7 +83,7 @@ class EngineStore:
         return self.is_healthy and self.is_reachable and self._writer.pulse.is_felt
 
     async def probe(self) -> None:
-        await self._writer.submit(commands.Probe(uuid.uuid4().bytes))
+        await self._writer.submit(commands.Probe(secrets.token_bytes(16)))
 
     @property
     def waiting_events(self) -> int:
@@ -102,7 +102,8 @@ class EngineStore:
     async def create_axon(
         self, name: str | None, metadata: dict[str, str], once: bytes | None = None
     ) -> Axon:
-        return await self._writer.submit(commands.CreateAxon(_new_axon_id(), name, metadata, once))
+        axon_id = _new_axon_id(self._clock())
+        return await self._writer.submit(commands.CreateAxon(axon_id, name, metadata, once))
 
     async def axon(self, axon_id: str) -> Axon:
         return await self._writer.submit(commands.ReadAxon(axon_id))
@@ -176,7 +177,7 @@ class EngineStore:
     # --- what the operator declares and asks
 
     async def bind_axon(self, resource_uid: str, binding: AxonBinding) -> AxonBindingView:
-        command = commands.BindAxon(resource_uid, binding, _new_axon_id())
+        command = commands.BindAxon(resource_uid, binding, _new_axon_id(self._clock()))
         return await self._writer.submit(command)
 
     async def axon_bindings(self) -> list[AxonBindingView]:
@@ -242,5 +243,7 @@ class EngineStore:
         return True
 
 
-def _new_axon_id() -> str:
-    return f"axn_{uuid.uuid4().hex}"
+def _new_axon_id(now_ms: int) -> str:
+    """32 hexadecimal digits, the time first, as UUIDs of version 7 have it (RFC 9562): ids made one
+    after the other stand together in the index, and many axons made cost no page each."""
+    return f"axn_{now_ms & 0xFFFF_FFFF_FFFF:012x}{secrets.token_hex(10)}"

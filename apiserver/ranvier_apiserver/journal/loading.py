@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ranvier.events import Origin
 
-from ranvier_apiserver.journal import rows
+from ranvier_apiserver.journal import inbound, rows
 from ranvier_apiserver.journal.base import Base
 from ranvier_apiserver.journal.engine import Session
 from ranvier_apiserver.state import Axon, AxonClaim, Devbox, Head, Mount
@@ -35,13 +35,12 @@ class SessionLoader:
         if last is None:
             return Head()
         event = rows.event_from(axon.axon_id, last)
-        inbound = self.session.execute(
-            "SELECT sequence, timestamp_ms FROM event WHERE axon = ? AND origin IN (1, 3)"
-            " ORDER BY sequence DESC LIMIT 1",
-            (axon.number,),
+        *_, total_bytes, newest, _ = last
+        found = self.session.execute(
+            "SELECT timestamp_ms FROM event WHERE axon = ? AND sequence = ?", (axon.number, newest)
         ).fetchone()
-        sequence, inbound_ms = inbound or (0, 0)
-        return Head(event.sequence, event.timestamp_ms, sequence, inbound_ms, last[7])
+        newest_ms = found[0] if found else 0
+        return Head(event.sequence, event.timestamp_ms, newest, newest_ms, total_bytes)
 
     def origin_of(self, number: int, sequence: int) -> Origin | None:
         row = self.session.execute(
@@ -49,13 +48,9 @@ class SessionLoader:
         ).fetchone()
         return None if row is None else rows.ORIGINS[row[0]]
 
-    def first_inbound(self, number: int, after: int) -> tuple[int, int] | None:
-        row: tuple[int, int] | None = self.session.execute(
-            "SELECT sequence, timestamp_ms FROM event WHERE axon = ? AND sequence > ?"
-            " AND origin IN (1, 3) ORDER BY sequence LIMIT 1",
-            (number, after),
-        ).fetchone()
-        return row
+    def first_inbound(self, axon: Axon, after: int, newest: int) -> tuple[int, int] | None:
+        found = inbound.first_after(self.session, axon, after, newest)
+        return None if found is None else (found.sequence, found.timestamp_ms)
 
 
 def load_base(session: Session) -> Base:

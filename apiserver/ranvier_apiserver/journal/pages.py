@@ -12,7 +12,7 @@ from typing import Any, Final
 from ranvier_apiserver import frames
 from ranvier_apiserver.errors import AxonDeleted, AxonNotFound, JournalDamaged
 from ranvier_apiserver.event_filter import EventFilter
-from ranvier_apiserver.journal import rows
+from ranvier_apiserver.journal import inbound, rows
 from ranvier_apiserver.journal.engine import Dialect, Session
 from ranvier_apiserver.journal.store import AxonList, AxonQuery, FramePage, History, Page
 from ranvier_apiserver.state import Axon
@@ -64,18 +64,26 @@ def _after(session: Session, axon: Axon, after: int, limit: int, only: EventFilt
         _expect_no_gap(axon, after, found, cursor >= head, head)
         return _Found(found, cursor, cursor >= head, head)
     wanted, extra = _filter(only)
-    end = head if _is_indexed(only) else min(head, after + SCAN_EVENTS_MAX)
+    begin = _before_next_inbound(session, axon, after, head) if only.is_inbound else after
+    end = min(head, begin + SCAN_EVENTS_MAX)
     sizes = session.execute(
         "SELECT sequence, length(payload) FROM event WHERE axon = ? AND sequence > ?"
         f" AND sequence <= ?{wanted} ORDER BY sequence LIMIT ?",
-        (axon.number, after, end, *extra, limit),
+        (axon.number, begin, end, *extra, limit),
     ).fetchall()
     last, is_cut = _cut(sizes)
     seen_all = not is_cut and len(sizes) < limit
     where = f"sequence > ? AND sequence <= ?{wanted}"
-    matching = _rows(session, axon, where, (after, last, *extra))
+    matching = _rows(session, axon, where, (begin, last, *extra))
     at_end = seen_all and end >= head
     return _Found(matching, max(after, end) if seen_all else last, at_end, head)
+
+
+def _before_next_inbound(session: Session, axon: Axon, after: int, head: int) -> int:
+    """What brokers ask for: however much an agent said in between, nobody walks over it."""
+    newest = inbound.newest_up_to(session, axon, head)
+    first = inbound.first_after(session, axon, after, newest)
+    return head if first is None else first.sequence - 1
 
 
 def _all_after(
@@ -95,7 +103,9 @@ def read_before(
     wanted, extra = _filter(only)
     head, _ = _head(session, axon)
     start = head + 1 if before is None else min(before, head + 1)
-    end = 1 if _is_indexed(only) else max(1, start - SCAN_EVENTS_MAX)
+    if only.is_inbound:
+        start = inbound.newest_up_to(session, axon, start - 1) + 1
+    end = 1 if only.is_everything else max(1, start - SCAN_EVENTS_MAX)
     found = session.execute(
         "SELECT sequence, length(payload) FROM event WHERE axon = ? AND sequence < ?"
         f" AND sequence >= ?{wanted} ORDER BY sequence DESC LIMIT ?",
@@ -170,15 +180,7 @@ def _number_of(session: Session, axon_id: str) -> int:
     return int(found[0])
 
 
-def _is_indexed(only: EventFilter) -> bool:
-    """Whether every event that is looked at matches, so that `limit` bounds the work too."""
-    return only.is_everything or only.is_inbound
-
-
 def _filter(only: EventFilter) -> tuple[str, tuple[Any, ...]]:
-    if only.is_inbound:
-        # What brokers ask; spelled as the partial index is, or SQLite would not use it.
-        return " AND origin IN (1, 3)", ()
     terms = ""
     values: list[Any] = []
     if only.origins is not None:

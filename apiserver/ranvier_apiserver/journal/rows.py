@@ -11,7 +11,7 @@ from ranvier.events import AxonEvent, Origin
 from ranvier.internal import DeletionPolicy
 
 from ranvier_apiserver.errors import JournalDamaged
-from ranvier_apiserver.journal.checksum import event_checksum
+from ranvier_apiserver.journal.checksum import event_checksum, is_whole
 from ranvier_apiserver.state import Axon, AxonClaim, Devbox, Mount, Turn
 
 Row = tuple[Any, ...]
@@ -21,7 +21,8 @@ ORIGINS: Final = {number: origin for origin, number in ORIGIN_NUMBERS.items()}
 ORIGIN_WORDS: Final = {number: origin.value for number, origin in ORIGINS.items()}
 
 EVENT_FIELDS: Final = (
-    "axon, sequence, timestamp_ms, origin, source, event_type, payload, total_bytes, checksum"
+    "axon, sequence, timestamp_ms, origin, source, event_type, payload, total_bytes, inbound,"
+    " checksum"
 )
 AXON_FIELDS: Final = "number, axon_id, name, metadata, created_at_ms, deleted_at_ms, cursor_floor"
 CLAIM_FIELDS: Final = "resource_uid, axon_id, namespace, name, metadata, deletion_policy"
@@ -36,7 +37,7 @@ MOUNT_FIELDS: Final = (
 )
 
 
-def event_row(number: int, event: AxonEvent, total_bytes: int) -> Row:
+def event_row(number: int, event: AxonEvent, total_bytes: int, inbound: int) -> Row:
     fields = (
         number,
         event.sequence,
@@ -46,14 +47,15 @@ def event_row(number: int, event: AxonEvent, total_bytes: int) -> Row:
         event.event_type,
         event.payload.encode(),
         total_bytes,
+        inbound,
     )
     return (*fields, event_checksum(fields))
 
 
 def event_from(axon_id: str, row: Row) -> AxonEvent:
     """Raises JournalDamaged when the row is not what was written."""
-    _expect_whole(axon_id, row)
-    _, sequence, timestamp_ms, origin, source, event_type, payload, _, _ = row
+    expect_whole(axon_id, row)
+    _, sequence, timestamp_ms, origin, source, event_type, payload, *_ = row
     return AxonEvent(
         axon_id, sequence, timestamp_ms, ORIGINS[origin], source, event_type, payload.decode()
     )
@@ -61,8 +63,8 @@ def event_from(axon_id: str, row: Row) -> AxonEvent:
 
 def view_from(axon_id: str, row: Row) -> dict[str, Any]:
     """As `event_from`, as `frames.view` has it: replays are long, and make no use of the event."""
-    _expect_whole(axon_id, row)
-    _, sequence, timestamp_ms, origin, source, event_type, payload, _, _ = row
+    expect_whole(axon_id, row)
+    _, sequence, timestamp_ms, origin, source, event_type, payload, *_ = row
     return {
         "axon_id": axon_id,
         "sequence": sequence,
@@ -74,8 +76,9 @@ def view_from(axon_id: str, row: Row) -> dict[str, Any]:
     }
 
 
-def _expect_whole(axon_id: str, row: Row) -> None:
-    if event_checksum(row[:-1]) != row[-1]:
+def expect_whole(axon_id: str, row: Row) -> None:
+    """Raises JournalDamaged when the row of an event is not what was written."""
+    if not is_whole(row):
         raise JournalDamaged(
             f"Event {row[1]} of axon {axon_id!r} was changed on disk. The axon is refused; "
             "restore the journal from a backup."

@@ -78,11 +78,13 @@ def wake_of(draft: Draft, devbox: Devbox) -> Wake | None:
 def first_unread(draft: Draft, mount: Mount) -> tuple[int, int]:
     """Sequence and time of the first event that waits for this mount; one must."""
     axon = draft.axon(mount.axon_id)
-    if found := draft.base.loader.first_inbound(axon.number, mount.cursor):
+    committed = draft.base.heads.get(axon.axon_id)
+    newest = committed.inbound if committed else 0
+    if found := draft.base.loader.first_inbound(axon, mount.cursor, newest):
         return found
     return next(
         (event.sequence, event.timestamp_ms)
-        for number, event, _ in draft.events
+        for number, event, *_ in draft.events
         if number == axon.number and event.sequence > mount.cursor and event.is_inbound
     )
 

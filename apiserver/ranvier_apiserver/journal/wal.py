@@ -34,7 +34,10 @@ class _Frame:
 
 
 def judge(log: bytes, page_bytes: int) -> Verdict:
-    """Walk the log as SQLite's recovery does, then look at what it would leave behind."""
+    """Walk the log as SQLite's recovery does, then look at what it would leave behind.
+
+    `page_bytes` are the main file's; a log whose header is whole says its own.
+    """
     if len(log) < HEADER_BYTES:
         return Verdict(0, 0)
     magic = int.from_bytes(log[:4], "big")
@@ -42,6 +45,8 @@ def judge(log: bytes, page_bytes: int) -> Verdict:
     running = _checksum(log[:24], order, (0, 0))
     # Behind a bad header SQLite reads nothing at all.
     bad = magic not in (_LITTLE, _BIG) or running != struct.unpack_from(">II", log, 24)
+    if not bad:
+        page_bytes = int.from_bytes(log[8:12], "big")
     salts, good, behind = None if bad else log[16:24], 0, 0
     for frame in _frames(log, page_bytes):
         salts = salts or frame.salts

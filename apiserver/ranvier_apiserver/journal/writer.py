@@ -202,7 +202,7 @@ class Writer:
         began = time.perf_counter()
         self._engine.commit(draft)
         return Committed(
-            [event for _, event, _ in draft.events],
+            [event for _, event, _, _ in draft.events],
             wakes,
             [a.axon_id for a in draft.axons.values() if a.deleted_at_ms is not None],
             time.perf_counter() - began,
@@ -231,7 +231,7 @@ class Writer:
 
     def _wakes(self, draft: Draft) -> list[Wake]:
         """Devboxes that an event of this commit wants awake."""
-        inbound = {event.axon_id for _, event, _ in draft.events if event.is_inbound}
+        inbound = {event.axon_id for _, event, _, _ in draft.events if event.is_inbound}
         uids = {uid for axon_id in inbound for uid in draft.base.mounted.get(axon_id, ())}
         uids.update(uid for uid, devbox in draft.devboxes.items() if devbox is not None)
         found = (

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import struct
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,23 @@ async def test_a_log_damaged_before_acknowledged_commits_is_refused_and_kept(
         with pytest.raises(JournalDamaged, match="Restore it from a backup"):
             await EngineStore.open(lambda: SqliteEngine(tmp_path / "b"), lambda: 1)
         assert log.read_bytes() == before
+
+
+@pytest.mark.parametrize("place", [17, wal.HEADER_BYTES + PAGE])
+async def test_a_journal_of_an_earlier_version_keeps_its_pages_and_is_judged_by_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    """Damage to the log's header is there too, where the log does not say its pages' size."""
+    with monkeypatch.context() as patch:
+        patch.setattr(opening, "PAGE_BYTES", 2 * PAGE_BYTES)
+        axon_id = await killed(tmp_path / "a", tmp_path / "b")
+    async with opened(tmp_path / "a") as store:
+        assert len((await store.read_after(axon_id, 0, 100)).events) == 8
+    with closing(sqlite3.connect(tmp_path / "a" / FILE_NAME)) as connection:
+        assert connection.execute("PRAGMA page_size").fetchone() == (2 * PAGE_BYTES,)
+    alter(tmp_path / "b" / f"{FILE_NAME}-wal", lambda data: flip(data, place))
+    with pytest.raises(JournalDamaged):
+        await EngineStore.open(lambda: SqliteEngine(tmp_path / "b"), lambda: 1)
 
 
 async def test_a_logs_damaged_header_is_refused(tmp_path: Path) -> None:

@@ -106,4 +106,4 @@ def _events(session: Session, after: int, last: int) -> list[tuple[AxonEvent, in
         " WHERE position > ? AND position <= ? ORDER BY position",
         (after, last),
     )
-    return [(rows.event_from(axon_id, row), row[7]) for axon_id, *row in found]
+    return [(rows.event_from(axon_id, tuple(row)), row[7]) for axon_id, *row in found]
