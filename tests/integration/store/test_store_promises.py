@@ -213,6 +213,37 @@ async def test_a_filtered_page_looks_at_a_bounded_number_of_events(
     assert (part.cursor, part.head) == (14, 35)
 
 
+async def test_whatever_a_text_holds_comes_back_as_it_went(store: EngineStore) -> None:
+    """Among them what databases take for the end of a value, a row, or all rows."""
+    marks = [
+        "\\",
+        "\\N",
+        "\\.",
+        "\t",
+        "\n",
+        "\r\n",
+        "'",
+        '"',
+        "\\x00",
+        "\\134",
+        "\x01\x7f",
+        "é\u2028🧠",
+        "",
+    ]
+    texts = [*marks, "a" + "b".join(marks) + "c", "\n\\.\n"]
+    axon_id = await new_axon(store)
+    for text in texts:
+        await store.publish_many(axon_id, [NewEvent(Origin.USER, text, text, text)] * 2)
+        mounts = [MountBinding(index=0, axon_id=axon_id, protocol="acp")]
+        binding = DevboxBinding(namespace="ns", name=text, mounts=mounts)
+        await store.bind_devbox(f"uid {text}", binding)
+    found = (await store.read_after(axon_id, 0, 1000)).events
+    assert [(e.source, e.event_type, e.payload) for e in found] == [
+        (text, text, text) for text in texts for _ in range(2)
+    ]
+    assert {view.name for view in await store.devboxes()} == set(texts)
+
+
 async def test_of_publishers_that_saw_the_same_head_one_wins(store: EngineStore) -> None:
     """All of them wait in one batch of the writer's: each is decided after the one before."""
     axon_id = await new_axon(store)

@@ -71,22 +71,26 @@ class PostgresEngine:
     def commit(self, draft: Draft) -> None:
         mark, session = self._mark, self._session
         position = mark.position + len(draft.events)
-        if draft.events:
-            numbered = [
-                (number, *rows.event_row(*event))
-                for number, event in enumerate(draft.events, start=mark.position + 1)
-            ]
-            session.insert("event", f"position, {rows.EVENT_FIELDS}", numbered)
-        persist.write(session, draft, session.insert)
         after = catch_up.Mark(mark.version + 1, secrets.randbits(62), position)
-        session.execute(
-            f"INSERT INTO journal_commit ({catch_up.FIELDS}) VALUES (?, ?, ?, ?)",
-            (after.version, after.stamp, position, catch_up.touched(draft)),
-        )
         if after.version % PRUNE_EVERY == 0:
             oldest = after.version - COMMITS_KEPT
             session.execute("DELETE FROM journal_commit WHERE version < ?", (oldest,))
-        session.run(f"NOTIFY {CHANNEL}, '{after.version}'; COMMIT")
+        persist.write(session, draft, session.insert)
+        touched = session.literal(catch_up.touched(draft))
+        said = (
+            f"INSERT INTO journal_commit ({catch_up.FIELDS})"
+            f" VALUES ({after.version}, {after.stamp}, {position}, {touched});"
+            f" NOTIFY {CHANNEL}, '{after.version}'"
+        )
+        numbered = [
+            (number, *rows.event_row(*event))
+            for number, event in enumerate(draft.events, start=mark.position + 1)
+        ]
+        fields = f"position, {rows.EVENT_FIELDS}"
+        if numbered:
+            session.insert_and_commit("event", fields, numbered, said)
+        else:
+            session.run(f"{said}; COMMIT")
         self._mark = after
         draft.become_base()
 

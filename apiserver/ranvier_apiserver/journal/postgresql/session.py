@@ -10,9 +10,10 @@ from functools import lru_cache
 from typing import Any, Final
 
 import psycopg
-from psycopg import RawCursor
+from psycopg import RawCursor, sql
 
 from ranvier_apiserver.journal.engine import EngineError, Rows
+from ranvier_apiserver.journal.postgresql import copying
 
 CONNECT_SECONDS: Final = 5
 """How long one attempt to reach the server may take; callers wait for it."""
@@ -96,6 +97,19 @@ class PostgresSession:
         with _wrapped(), self._cursor.copy(f"COPY {table} ({fields}) FROM STDIN".encode()) as copy:
             for row in values:
                 copy.write_row(row)
+
+    def insert_and_commit(
+        self, table: str, fields: str, values: Iterable[Sequence[Any]], statements: str
+    ) -> None:
+        """As `insert`, then run the statements and COMMIT, all in two round trips."""
+        copy = f"COPY {table} ({fields}) FROM STDIN".encode()
+        behind = f"{statements}; COMMIT".encode()
+        with _wrapped():
+            copying.copy_then(self.connection.pgconn, copy, copying.lines(values), behind)
+
+    def literal(self, text: str) -> str:
+        """The text as a constant of SQL's, for statements that are run without values."""
+        return sql.Literal(text).as_string(self.connection)
 
     def notifications(self) -> list[int]:
         """Who sent the notifications that arrived, by the server's number of their connection."""
