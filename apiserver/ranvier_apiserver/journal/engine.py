@@ -17,6 +17,10 @@ class EngineError(Exception):
     """The database did not do what it was asked. The transaction is over."""
 
 
+class LockHeld(EngineError):
+    """Somebody else holds the database's lock, and the transaction was not to wait for it."""
+
+
 class Rows(Protocol):
     """What a statement found."""
 
@@ -60,11 +64,12 @@ class Engine(Protocol):
     base: Base
     """What is committed, as of the last `begin`; `commit` moves it on."""
 
-    def begin(self, writes: bool) -> Sequence[Committed]:
+    def begin(self, writes: bool, waits: bool) -> Sequence[Committed]:
         """Start a transaction and bring `base` up to date.
 
         From here to `commit` or `abort` nobody else commits, if `writes`. Returns what others
-        committed since the last time, in their order.
+        committed since the last time, in their order. Unless it `waits`, a lock of somebody
+        else's is a LockHeld, here or in `commit`.
         """
         ...
 

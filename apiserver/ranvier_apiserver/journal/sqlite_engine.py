@@ -16,7 +16,7 @@ from ranvier_apiserver.errors import JournalDamaged
 from ranvier_apiserver.journal import loading, opening, persist, rows
 from ranvier_apiserver.journal.base import Draft
 from ranvier_apiserver.journal.checkpoint import Checkpointer
-from ranvier_apiserver.journal.engine import Dialect, Session
+from ranvier_apiserver.journal.engine import Dialect, LockHeld, Session
 from ranvier_apiserver.journal.store import Committed
 
 ROWS_PER_INSERT_MAX: Final = 1024
@@ -43,12 +43,17 @@ class SqliteEngine:
     def __init__(self, folder: Path) -> None:
         self._opened = opening.open_journal(folder)
         self._connection = self._opened.connection
+        self._waits = True
         self._checkpointer = Checkpointer(self._opened.path)
         self._statements: dict[tuple[str, int], str] = {}
         self.base = loading.load_base(self._connection)
 
-    def begin(self, writes: bool) -> Sequence[Committed]:
-        """Nobody else writes this file, so what is in memory is what is committed."""
+    def begin(self, writes: bool, waits: bool) -> Sequence[Committed]:
+        """Nobody else writes this file, so what is in memory is what is committed. A tool that
+        copies it may hold its lock for a while."""
+        if waits is not self._waits:
+            self._waits = waits
+            self._connection.execute(f"PRAGMA busy_timeout = {opening.BUSY_MS if waits else 0}")
         self._checkpointer.between_commits(self._connection)
         return ()
 
@@ -56,15 +61,12 @@ class SqliteEngine:
         return persist.known_answers(self._connection, digests)
 
     def commit(self, draft: Draft) -> None:
-        events = [rows.event_row(*event) for event in draft.events]
-        if draft.is_one_insert and _fits_one(len(events)):
-            # A statement alone is a transaction of its own, synced when it returns.
-            self._insert("event", rows.EVENT_FIELDS, events)
-        else:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._insert("event", rows.EVENT_FIELDS, events)
-            persist.write(self._connection, draft, self._insert)
-            self._connection.execute("COMMIT")
+        try:
+            self._write(draft)
+        except sqlite3.OperationalError as error:
+            if not self._waits and error.sqlite_errorname == "SQLITE_BUSY":
+                raise LockHeld(str(error)) from error
+            raise
         draft.become_base()
         self._checkpointer.dirty()
 
@@ -96,6 +98,17 @@ class SqliteEngine:
     def close(self) -> None:
         self._checkpointer.stop()
         self._opened.close()
+
+    def _write(self, draft: Draft) -> None:
+        events = [rows.event_row(*event) for event in draft.events]
+        if draft.is_one_insert and _fits_one(len(events)):
+            # A statement alone is a transaction of its own, synced when it returns.
+            self._insert("event", rows.EVENT_FIELDS, events)
+        else:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._insert("event", rows.EVENT_FIELDS, events)
+            persist.write(self._connection, draft, self._insert)
+            self._connection.execute("COMMIT")
 
     def _insert(self, table: str, fields: str, values: Sequence[rows.Row]) -> None:
         for chunk in _chunks(values):

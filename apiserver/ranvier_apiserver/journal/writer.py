@@ -18,7 +18,7 @@ from ranvier_apiserver.journal import views
 from ranvier_apiserver.journal.backlog import Backlog, Job, Then
 from ranvier_apiserver.journal.base import Draft
 from ranvier_apiserver.journal.commands import Command
-from ranvier_apiserver.journal.engine import Engine, EngineError
+from ranvier_apiserver.journal.engine import Engine, EngineError, LockHeld
 from ranvier_apiserver.journal.pace import Pace
 from ranvier_apiserver.journal.pulse import Pulse
 from ranvier_apiserver.journal.store import Committed
@@ -107,7 +107,7 @@ class Writer:
         """Take nothing more. What is queued is committed, then the thread ends: see `join`."""
         if not self._stopping:
             self._stopping = True
-            self._leave_to_thread()
+            self._leave_to_thread(self._take_here())
             self._backlog.stop()
 
     def join(self) -> None:
@@ -131,17 +131,22 @@ class Writer:
             # A stop left them to the thread.
             return
         if not self._backlog.is_empty or not self._turn.acquire(blocking=False):
-            self._leave_to_thread()
+            self._leave_to_thread(self._take_here())
             return
         try:
             # What the thread committed before must be told before this. And that the engine was
             # prompt when these came in may be over.
             if self._worked != self._delivered or not self._engine.is_prompt:
-                self._leave_to_thread()
+                self._leave_to_thread(self._take_here())
                 return
             jobs = self._take_here()
             cpu, began = time.thread_time(), time.perf_counter()
-            seen = self._work(jobs)
+            try:
+                seen = self._work(jobs, waits=False)
+            except LockHeld:
+                # The thread has the time to wait for it.
+                self._leave_to_thread(jobs)
+                return
             waited = time.perf_counter() - began - (time.thread_time() - cpu)
             self._pace.waited(waited)
         finally:
@@ -153,8 +158,9 @@ class Writer:
         self._here_events, self._here_bytes = 0, 0
         return jobs
 
-    def _leave_to_thread(self) -> None:
-        for job in self._take_here():
+    def _leave_to_thread(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            job.error = None
             self._backlog.put(job)
 
     # --- in the writer's thread
@@ -162,7 +168,7 @@ class Writer:
     def _run(self) -> None:
         while (batch := self._backlog.take()) is not None:
             with self._turn:
-                seen = self._work(batch)
+                seen = self._work(batch, waits=True)
                 self._worked += 1
                 self._pace.rested()
             try:
@@ -173,17 +179,18 @@ class Writer:
 
     # --- by whoever has the turn
 
-    def _work(self, batch: list[Job]) -> list[Committed]:
+    def _work(self, batch: list[Job], waits: bool) -> list[Committed]:
         """Run every job on one draft and commit it. Only a failed commit fails them all.
 
-        Returns what became visible, in its order: what other replicas did comes first.
+        Returns what became visible, in its order: what other replicas did comes first. Raises
+        LockHeld unless it `waits`; nothing was done then.
         """
         seen: list[Committed] = []
         try:
             if self.failure is not None:
                 raise JournalFailed(self.failure)
             self.pulse.begin()
-            seen += self._engine.begin(not all(job.command.reads for job in batch))
+            seen += self._engine.begin(not all(job.command.reads for job in batch), waits)
             draft = Draft(self._engine.base, self._clock())
             self._run_jobs(batch, draft)
             if draft.is_empty:
@@ -192,6 +199,10 @@ class Writer:
             else:
                 seen.append(self._commit(draft))
                 self.pulse.end(True)
+        except LockHeld:
+            self._engine.abort()
+            self.pulse.end(None)
+            raise
         except Exception as error:
             self._engine.abort()
             self._fail(batch, error)

@@ -2,19 +2,22 @@
 
 import asyncio
 import itertools
+import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from ranvier.events import AxonEvent, NewEvent, Origin
 from ranvier.internal import AppendRequest
 from ranvier_apiserver.errors import JournalFailed
-from ranvier_apiserver.journal import commands, pace, writer
+from ranvier_apiserver.journal import commands, opening, pace, writer
 from ranvier_apiserver.journal.base import Draft
 from ranvier_apiserver.journal.box_commands import Append
 from ranvier_apiserver.journal.engine_store import EngineStore
+from ranvier_apiserver.journal.opening import FILE_NAME
 from ranvier_apiserver.journal.sqlite_engine import SqliteEngine
 from ranvier_apiserver.journal.store import Committed, Published
 
@@ -34,11 +37,15 @@ class Disk(SqliteEngine):
         self.goes_on = threading.Event()
         self.goes_on.set()
         self.began = threading.Event()
+        self.by_thread = threading.Event()
+        """Set when a thread that is not the event loop's begins to commit."""
 
     def commit(self, draft: Draft) -> None:
         self.threads.append(threading.current_thread().name)
         self.sizes.append(len(draft.events))
         self.began.set()
+        if threading.current_thread() is not threading.main_thread():
+            self.by_thread.set()
         assert self.goes_on.wait(FACT_SECONDS_MAX)
         super().commit(draft)
 
@@ -170,6 +177,27 @@ async def test_what_the_thread_committed_is_told_before_what_the_loop_commits(
     await asyncio.wait_for(done, FACT_SECONDS_MAX)
     assert told == list(range(1, len(told) + 1))
     assert answered == [commands.SMALL_EVENTS + 1, commands.SMALL_EVENTS + 2]
+
+
+@pytest.mark.usefixtures("any_disk_is_quick")
+async def test_the_loop_waits_for_nobodys_lock(
+    store: EngineStore, disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tool that copies the file holds its lock, and the loop does other things meanwhile."""
+    axon_id = await new_axon(store)
+    monkeypatch.setattr(opening, "BUSY_MS", 2000 * FACT_SECONDS_MAX)
+    began = time.monotonic()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as tool:
+        tool.execute("BEGIN IMMEDIATE")
+        disk.by_thread.clear()
+        publishing = [asyncio.create_task(store.publish(axon_id, EVENT)) for _ in range(3)]
+        assert await asyncio.to_thread(disk.by_thread.wait, FACT_SECONDS_MAX)
+        assert time.monotonic() < began + FACT_SECONDS_MAX, "the loop waited for the lock"
+        assert not any(task.done() for task in publishing)
+        tool.execute("ROLLBACK")
+    assert [(await task).sequence for task in publishing] == [1, 2, 3]
+    assert (await store.publish(axon_id, EVENT)).sequence == 4
+    assert disk.last == threading.current_thread().name
 
 
 @pytest.mark.usefixtures("any_disk_is_quick")

@@ -54,7 +54,8 @@ class PostgresEngine:
         self._mark, self.base = _state(self._session)
         self._session.run("COMMIT")
 
-    def begin(self, writes: bool) -> Sequence[Committed]:
+    def begin(self, writes: bool, waits: bool) -> Sequence[Committed]:
+        """It always waits for the other replicas' lock: `is_prompt` is never true here."""
         try:
             if not self._session.is_open:
                 self._reconnect()
