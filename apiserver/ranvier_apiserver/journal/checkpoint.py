@@ -20,7 +20,7 @@ from ranvier_apiserver.journal import opening
 
 EVERY_SECONDS: Final = 0.1
 LOG_PAGES_MAX: Final = 2048
-"""A log of more pages (16 MiB) is to be begun anew."""
+"""A log of more pages (8 MiB) is to be begun anew."""
 
 LOG_BYTES_MAX: Final = 64 * 1024 * 1024
 """While there is always a reader in the log it can not begin anew. Past this size readers and the
