@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import resource
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
 
 import psycopg
 import pytest
@@ -30,6 +32,7 @@ from ranvier_apiserver.journal.store import Committed
 from ranvier_apiserver.tail import Tails
 
 DEADLINE = 30.0
+SELECT_FILES_MAX = 1024
 
 
 class Replica:
@@ -263,6 +266,32 @@ async def test_a_lost_notification_delays_and_loses_nothing(
             for n in range(3):
                 await one.store.publish(axon_id, event(str(n)))
         assert reading.result() == [(1, "0"), (2, "1"), (3, "2")]
+
+
+@pytest.fixture
+def many_open_files() -> Iterator[None]:
+    """Whatever is opened now has a number that `select` does not take."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    with ExitStack() as files:
+        while files.enter_context(open(os.devnull)).fileno() < SELECT_FILES_MAX:
+            pass
+        yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_open_files")
+async def test_a_replica_with_thousands_of_open_files_hears_the_other(
+    postgres: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with many subscribers, when a connection to the database is made anew."""
+    monkeypatch.setattr(follower, "LOOK_SECONDS", 2 * DEADLINE)
+    async with replicas(postgres) as (one, two):
+        axon_id = (await one.store.create_axon(None, {})).axon_id
+        await one.store.publish(axon_id, event("x" * 4 * 1024 * 1024))
+        await until(lambda: sum(len(commit.events) for commit in two.commits) == 1)
+        await two.store.publish(axon_id, event())
+        await until(lambda: sum(len(commit.events) for commit in one.commits) == 2)
 
 
 async def test_a_history_that_was_taken_back_is_not_mixed_with_this_one(

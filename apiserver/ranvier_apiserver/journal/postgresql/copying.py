@@ -67,7 +67,7 @@ def _results(connection: PGconn) -> list[PGresult]:
 
 def _next(connection: PGconn) -> PGresult | None:
     while connection.is_busy():
-        select.select([connection.socket], [], [])
+        _wait(connection, select.POLLIN)
         connection.consume_input()
     return connection.get_result()
 
@@ -75,6 +75,13 @@ def _next(connection: PGconn) -> PGresult | None:
 def _flush(connection: PGconn) -> None:
     """Send what waits to be sent; hear meanwhile, since the server may have to speak first."""
     while connection.flush():
-        readable, _, _ = select.select([connection.socket], [connection.socket], [])
-        if readable:
+        if _wait(connection, select.POLLIN | select.POLLOUT) != select.POLLOUT:
             connection.consume_input()
+
+
+def _wait(connection: PGconn, wanted: int) -> int:
+    """By `poll`: with many subscribers a socket's number is beyond what `select` takes."""
+    poller = select.poll()
+    poller.register(connection.socket, wanted)
+    ((_, found),) = poller.poll()
+    return found

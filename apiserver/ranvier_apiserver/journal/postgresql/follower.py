@@ -70,6 +70,9 @@ class Follower:
 
     def _sleep(self, until_readable: int | None) -> bool:
         """Wait for the socket or the time; True when told to stop."""
-        files = [self._stop] if until_readable is None else [self._stop, until_readable]
-        ready, _, _ = select.select(files, [], [], LOOK_SECONDS)
-        return self._stop in ready
+        # With many subscribers a socket's number is beyond what `select` takes.
+        poller = select.poll()
+        poller.register(self._stop, select.POLLIN)
+        if until_readable is not None:
+            poller.register(until_readable, select.POLLIN)
+        return self._stop in dict(poller.poll(1000 * LOOK_SECONDS))
