@@ -47,20 +47,26 @@ def first_after(session: Session, axon: Axon, after: int, newest: int) -> AxonEv
     told = {row[1]: row[-2] for row in found}
     is_proved = high - low == 1 and told.get(high) == high and told.get(low, 0) <= after
     if not is_proved:
-        raise JournalDamaged(
-            f"Events of axon {axon.axon_id!r} behind {after} are missing on disk. "
-            "The axon is refused; restore the journal from a backup."
-        )
+        raise _missing(axon, f"behind {after}")
     return rows.event_from(axon.axon_id, found[0])
 
 
 def newest_up_to(session: Session, axon: Axon, sequence: int) -> int:
-    """The newest inbound event at or before this one, 0 for none."""
+    """The newest inbound event at or before this one, 0 for none. Raises JournalDamaged."""
+    if sequence < 1:
+        return 0
     row = session.execute(
         f"SELECT {rows.EVENT_FIELDS} FROM event WHERE axon = ? AND sequence = ?",
         (axon.number, sequence),
     ).fetchone()
     if row is None:
-        return 0
+        raise _missing(axon, f"at {sequence}")
     rows.expect_whole(axon.axon_id, row)
     return int(row[-2])
+
+
+def _missing(axon: Axon, where: str) -> JournalDamaged:
+    return JournalDamaged(
+        f"Events of axon {axon.axon_id!r} {where} are missing on disk. "
+        "The axon is refused; restore the journal from a backup."
+    )

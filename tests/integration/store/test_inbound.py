@@ -112,15 +112,24 @@ async def test_no_damage_to_what_leads_there_hides_an_event(
     for sequence in range(1, len(origins)):
         folder = tmp_path / str(sequence)
         shutil.copytree(tmp_path / "whole", folder)
+        # Going back, what stands before it still leads to the one before.
+        lost = sequence if damage.startswith("DELETE") else None
         with closing(sqlite3.connect(folder / FILE_NAME)) as connection:
             connection.execute(damage, (sequence,))
             connection.commit()
         async with opened(folder) as store:
-            for after in range(len(origins)):
+            for at in range(len(origins)):
                 try:
-                    found = (await store.read_after(axon_id, after, 1, INBOUND)).events
+                    found = (await store.read_after(axon_id, at, 1, INBOUND)).events
                 except JournalDamaged:
                     refused += 1
-                    continue
-                assert [event.sequence for event in found] == [n for n in inbound if n > after][:1]
+                else:
+                    assert [event.sequence for event in found] == [n for n in inbound if n > at][:1]
+                try:
+                    found = (await store.read_before(axon_id, at + 1, 1, INBOUND)).events
+                except JournalDamaged:
+                    refused += 1
+                else:
+                    known = [n for n in inbound if n <= at and n != lost]
+                    assert [event.sequence for event in found] == known[-1:]
     assert refused
