@@ -12,7 +12,11 @@ def event_checksum(fields: tuple[Any, ...]) -> int:
 def is_whole(row: tuple[Any, ...]) -> bool:
     """Whether the row is what was written: all columns of an event, the checksum last."""
     kept: int = row[-1]
-    return kept == event_checksum(row[:-1]) or kept == _before_inbound(row)
+    try:
+        return kept == event_checksum(row[:-1]) or kept == _before_inbound(row)
+    except TypeError:
+        # A value of another type than was written.
+        return False
 
 
 def _before_inbound(fields: tuple[Any, ...]) -> int:

@@ -2,7 +2,8 @@
 
 Every row tells the newest inbound event up to itself (`inbound`), and within an axon that never
 falls: halving finds where it first lies behind a cursor. Two rows side by side prove the answer,
-whatever led to them; both are checked (J7).
+whatever led to them; both are checked (J7), as far as their checksums go: those of rows from before
+the column do not cover it.
 """
 
 from typing import Final

@@ -5,6 +5,7 @@ check the file before anything is written, then bring the schema up to date.
 """
 
 import fcntl
+import mmap
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,11 @@ def open_journal(folder: Path) -> Opened:
             raise
     except sqlite3.DatabaseError as error:
         lock.close()
+        if getattr(error, "sqlite_errorname", "") in ("SQLITE_FULL", "SQLITE_BUSY"):
+            raise JournalFailed(
+                f"{path} could not be opened: {error}. Nothing was changed; make room, or end what "
+                "else uses the file, and start again."
+            ) from error
         raise _damaged(path, str(error)) from error
     except BaseException:
         lock.close()
@@ -102,12 +108,18 @@ def _lock(folder: Path) -> IO[bytes]:
 
 def _judge_log(path: Path) -> None:
     log = path.with_name(path.name + "-wal")
-    if log.exists() and wal.judge(log.read_bytes(), _page_bytes(path)).lost_commits:
-        raise _damaged(log, "acknowledged events would be lost in a replay of this log")
+    if not log.exists() or not log.stat().st_size:
+        return
+    # Mapped, not read: what a migration that was killed left behind is as long as the journal.
+    with log.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if wal.judge(content, _page_bytes(path)).lost_commits:
+            raise _damaged(log, "acknowledged events would be lost in a replay of this log")
 
 
 def _page_bytes(path: Path) -> int:
     """The size of a page as the file's header has it (https://sqlite.org/fileformat2.html)."""
+    if not path.exists():
+        return PAGE_BYTES
     with path.open("rb") as file:
         said = int.from_bytes(file.read(18)[16:], "big")
     return said if said in PAGE_SIZES else PAGE_BYTES

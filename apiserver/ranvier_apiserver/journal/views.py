@@ -6,6 +6,7 @@ Read from a draft, so a view is of one moment, and after a change it shows that 
 from ranvier.internal import DevboxView, MountBinding, MountView, OpenTurn, WantedBy
 
 from ranvier_apiserver import devboxes
+from ranvier_apiserver.errors import JournalDamaged
 from ranvier_apiserver.journal.base import Draft
 from ranvier_apiserver.sleep import MountFacts, SleepFacts
 from ranvier_apiserver.state import Devbox, Head, Mount, Turn, Wake
@@ -80,7 +81,13 @@ def first_unread(draft: Draft, mount: Mount) -> tuple[int, int]:
     axon = draft.axon(mount.axon_id)
     committed = draft.base.heads.get(axon.axon_id)
     newest = committed.inbound if committed else 0
-    if found := draft.base.loader.first_inbound(axon, mount.cursor, newest):
+    try:
+        found = draft.base.loader.first_inbound(axon, mount.cursor, newest)
+    except JournalDamaged:
+        # The wake is owed all the same, and other axons go on; who reads this one is told.
+        head = draft.head(mount.axon_id)
+        return head.inbound, head.inbound_ms
+    if found:
         return found
     return next(
         (event.sequence, event.timestamp_ms)

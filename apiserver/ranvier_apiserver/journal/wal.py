@@ -9,10 +9,14 @@ can lie behind the first bad frame. More than that was acknowledged, and must no
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from mmap import mmap
 from typing import Final
 
 HEADER_BYTES: Final = 32
 FRAME_HEADER_BYTES: Final = 24
+Log = bytes | mmap
+"""What is sliced, measured and unpacked; mapped, a long one takes no memory."""
+
 _LITTLE, _BIG = 0x377F0682, 0x377F0683
 
 
@@ -33,7 +37,7 @@ class _Frame:
     page: bytes
 
 
-def judge(log: bytes, page_bytes: int) -> Verdict:
+def judge(log: Log, page_bytes: int) -> Verdict:
     """Walk the log as SQLite's recovery does, then look at what it would leave behind.
 
     `page_bytes` are the main file's; a log whose header is whole says its own.
@@ -68,7 +72,7 @@ def judge(log: bytes, page_bytes: int) -> Verdict:
     return Verdict(good, 0)
 
 
-def _frames(log: bytes, page_bytes: int) -> Iterator[_Frame]:
+def _frames(log: Log, page_bytes: int) -> Iterator[_Frame]:
     step = FRAME_HEADER_BYTES + page_bytes
     for start in range(HEADER_BYTES, len(log) - step + 1, step):
         _, commit, first, second = struct.unpack_from(">IIxxxxxxxxII", log, start)

@@ -41,23 +41,22 @@ def _interrupts_heard() -> Iterator[None]:
 
     numbers, writer = os.pipe()  # of the signals that have come, written as they come
     os.set_blocking(writer, False)
-    before = {
-        signal.SIGURG: signal.signal(signal.SIGURG, lambda _number, _frame: None),
-        signal.SIGINT: signal.signal(signal.SIGINT, interrupted),
-    }
-    written_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGURG)}
     insisting = threading.Thread(target=_insist, args=(numbers, heard), daemon=True)
     insisting.start()
+    written_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     try:
+        signal.signal(signal.SIGURG, lambda _number, _frame: None)
+        signal.signal(signal.SIGINT, interrupted)
         yield
     finally:
         heard.set()
+        for number, handler in before.items():
+            signal.signal(number, handler)
         signal.set_wakeup_fd(written_before)
         os.close(writer)
         insisting.join()
         os.close(numbers)
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _insist(numbers: int, heard: threading.Event) -> None:

@@ -207,6 +207,25 @@ async def test_what_is_no_journal_is_left_alone(tmp_path: Path) -> None:
         await EngineStore.open(lambda: SqliteEngine(tmp_path), lambda: 1)
 
 
+async def test_a_file_moved_away_as_told_leaves_an_empty_journal(tmp_path: Path) -> None:
+    """Whether or not its log was moved too."""
+    await killed(tmp_path / "a", tmp_path / "b")
+    (tmp_path / "b" / FILE_NAME).unlink()
+    async with opened(tmp_path / "b") as store:
+        await fill(store, 1)
+
+
+async def test_a_file_that_is_locked_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "BUSY_MS", 1)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(JournalFailed, match="could not be opened") as refused:
+            opening.open_journal(tmp_path)
+    assert not isinstance(refused.value, JournalDamaged)
+
+
 async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     async with opened(tmp_path):
         pass

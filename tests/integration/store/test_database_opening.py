@@ -13,6 +13,7 @@ from ranvier_apiserver.journal import migrations
 from ranvier_apiserver.journal.engine_store import EngineStore
 from ranvier_apiserver.journal.migrations import Script
 from ranvier_apiserver.journal.opening import FILE_NAME
+from ranvier_apiserver.journal.postgresql import session
 from ranvier_apiserver.journal.postgresql.engine import PostgresEngine
 
 NOTE = ("add_a_note", "CREATE TABLE note (text TEXT NOT NULL);")
@@ -49,6 +50,15 @@ async def test_a_journal_of_the_version_before_is_brought_up_to_date(
         assert (await store.axon(axon_id)).name == "kept"
         await store.close()
     assert database.count("note") == 0
+
+
+async def test_a_migration_takes_as_long_as_it_takes(
+    postgres: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may write every event anew; statements of a running journal are cut off sooner."""
+    monkeypatch.setattr(session, "_SETTINGS", (*session._SETTINGS, "SET statement_timeout = 50"))
+    with_scripts(monkeypatch, ("take_long", "SELECT pg_sleep(0.2);"))
+    await opened_with_an_axon(postgres)
 
 
 async def test_a_migration_that_fails_leaves_the_journal_as_it_was(

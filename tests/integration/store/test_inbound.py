@@ -90,6 +90,26 @@ async def test_a_wake_names_the_first_unread_event(store: EngineStore) -> None:
     assert wake.sequence == head + 1
 
 
+async def test_a_damaged_event_keeps_no_wake_and_no_other_axon_back(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        axon_id = await told(store, [Origin.AGENT])
+        mounts = [MountBinding(index=0, axon_id=axon_id, protocol="acp")]
+        await store.bind_devbox("box", DevboxBinding(namespace="ns", name="box", mounts=mounts))
+        await store.sleep("box", SleepRequest(generation=1, idle_seconds=0, force=True))
+        prompt = NewEvent(Origin.USER, "s", "t", "{}")
+        head = (await store.publish_many(axon_id, [prompt] * 3)).sequence
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.execute("UPDATE event SET payload = 'x' WHERE sequence = ?", (head - 2,))
+        connection.commit()
+    async with opened(tmp_path) as store:
+        assert [wake.devbox_uid for wake in await store.wakes()] == ["box"]
+        assert (await store.publish(axon_id, prompt)).sequence == head + 1
+        await told(store, [Origin.USER])
+        assert store.is_healthy
+        with pytest.raises(JournalDamaged):
+            await store.read_after(axon_id, 0, 100, INBOUND)
+
+
 @pytest.mark.parametrize(
     "damage",
     [

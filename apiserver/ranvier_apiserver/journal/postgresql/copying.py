@@ -38,8 +38,10 @@ def copy_then(connection: PGconn, copy: bytes, data: bytes, statements: bytes) -
     connection.send_query(b"%s; %s" % (copy, statements))
     _flush(connection)
     _expect(_results(connection), ExecStatus.COPY_IN)
-    connection.put_copy_data(data)
-    connection.put_copy_end()
+    # Without its data the COPY must fail, and with it what stands behind.
+    trouble = None if connection.put_copy_data(data) == 1 else b"no memory for the data"
+    if connection.put_copy_end(trouble) != 1:
+        raise OperationalError("no memory for the end of a COPY")
     _flush(connection)
     last = _expect(_results(connection), ExecStatus.COMMAND_OK)
     if last.command_status != b"COMMIT":

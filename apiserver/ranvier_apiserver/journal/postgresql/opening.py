@@ -81,6 +81,8 @@ def _setting(session: PostgresSession, name: str) -> Any:
 def _migrate(session: PostgresSession) -> None:
     """Bring the schema up to date; replicas that start at once take turns."""
     session.run(f"BEGIN; SELECT pg_advisory_xact_lock({LOCK_KEY})")
+    # A script may write every event anew; that takes as long as it takes.
+    session.run("SET LOCAL statement_timeout = 0")
     session.run(
         f"CREATE SCHEMA IF NOT EXISTS {SCHEMA};"
         " CREATE TABLE IF NOT EXISTS migration"
