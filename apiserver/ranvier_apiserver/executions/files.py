@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
-from ranvier_apiserver.errors import BadInput, NotFound, PayloadTooLarge
+from ranvier_apiserver.errors import BadInput, NotFound, PayloadTooLarge, StdinClosed
 from ranvier_apiserver.executions import scripts
 from ranvier_apiserver.executions.service import PIECE_BYTES, Executions, name_for
 
@@ -59,13 +59,20 @@ class Files:
             uid, name, scripts.write(path), has_stdin=True, seconds_max=FILE_SECONDS_MAX
         )
         try:
-            async for piece in content:
-                for start in range(0, len(piece), PIECE_BYTES):
-                    await self._send(uid, name, piece[start : start + PIECE_BYTES])
-            await self._send(uid, name, b"", ends=True)
+            await self._send_all(uid, name, content)
             await self._check(uid, name)
+        except StdinClosed:
+            # It has ended by itself, as where there can be no such file, and says why.
+            await self._check(uid, name)
+            raise
         finally:
             await self._executions.drop(uid, name)
+
+    async def _send_all(self, uid: str, name: str, content: AsyncIterator[bytes]) -> None:
+        async for piece in content:
+            for start in range(0, len(piece), PIECE_BYTES):
+                await self._send(uid, name, piece[start : start + PIECE_BYTES])
+        await self._send(uid, name, b"", ends=True)
 
     async def _send(self, uid: str, name: str, data: bytes, *, ends: bool = False) -> None:
         """A call may be made twice, so each piece has a key."""
